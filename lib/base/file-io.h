@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Files as they have to be handled where power may go at any time: complete reads and writes,
+ * atomic replacement, fsync of file and directory. All return 0 or -errno, retry EINTR and short
+ * counts, and open with O_CLOEXEC. `dir_fd` may be AT_FDCWD.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "lib/base/digest.h"
+
+#define FILE_MODE      0640
+#define DIRECTORY_MODE 0750
+
+int write_all(int fd, const void *data, size_t size);
+
+/* The whole regular file, with a NUL behind it that is not counted. -EFBIG when it is larger than
+ * `max`, -EISDIR or -EINVAL when it is no regular file. Symlinks are followed. */
+int read_file_at(int dir_fd, const char *path, size_t max, char **ret_data, size_t *ret_size);
+
+/* Creates `name` (which must not exist: -EEXIST), writes and fsyncs it. On failure nothing is left
+ * of it. The directory is not synced: a caller that makes many files syncs once. */
+int write_new_file_at(int dir_fd, const char *name, const void *data, size_t size);
+
+/* Replaces `name` (a plain file name or a path) by temporary file, fsync, rename, fsync of the
+ * directory: after a crash it holds the old or the new content, whole. */
+int write_file_atomic_at(int dir_fd, const char *name, const void *data, size_t size);
+
+/* fsync of the directory `path`, or of dir_fd itself for ".". */
+int sync_directory_at(int dir_fd, const char *path);
+
+/* mkdir with DIRECTORY_MODE; an existing directory is fine (-ENOTDIR when it is none). */
+int make_directory_at(int dir_fd, const char *path);
+/* The same for the whole of `path` below `base`, which must exist. */
+int make_directories(const char *base, const char *path);
+
+/* A directory entry and all below it; never follows a link, never leaves the file system it
+ * starts on (-EXDEV). Absent is fine. */
+int remove_tree_at(int dir_fd, const char *name);
+
+enum CopyMethod {
+        COPY_CLONED,     /* FICLONE: shares the blocks */
+        COPY_LINKED,     /* hard link; not done by copy_contents() */
+        COPY_KERNEL,     /* copy_file_range(2) */
+        COPY_READ_WRITE, /* through user space */
+};
+
+/* Copies all of `source` to the empty file `target`, by the first method that the file systems
+ * take. With `digest` the bytes are fed to it on the way (what was written is what was hashed:
+ * after a clone the target is read back). */
+int copy_contents(int source, int target, struct Digest *digest, enum CopyMethod *ret_method,
+        uint64_t *ret_bytes);

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * config/project-registry.json: the registered projects, each a view of the sources by path.
+ */
+
+#include <stddef.h>
+
+#include "lib/base/failure.h"
+
+struct IngestRoot {
+        char *source;  /* one of layout_source_names */
+        char *subpath; /* below the source, normalised: no leading or trailing slash, "" for all */
+        char *label;   /* maybe NULL */
+};
+
+struct Project {
+        char *id;
+        char **aliases;    /* NULL-terminated */
+        char *description; /* maybe NULL */
+        struct IngestRoot *roots;
+        size_t n_roots;
+};
+
+struct Registry {
+        struct Project *projects;
+        size_t n_projects;
+};
+
+/* Reads and checks the whole file. Absent: -ENOENT. Not as it must be (no JSON, an array instead of
+ * an object, an id or alias given twice without regard to case, an unknown source, a subpath that
+ * leaves it): REGISTRY_INVALID, -EBADMSG, with a sentence that names the project and the field. */
+int registry_load(const char *path, struct Registry **ret_registry, struct Failure *failure);
+struct Registry *registry_free(struct Registry *registry);
+DEFINE_POINTER_CLEANUP(struct Registry *, registry_free)
+#define _cleanup_registry_ _cleanup_(registry_freep)
+
+/* By id or alias, without regard to case (Unicode). NULL when there is none. */
+const struct Project *registry_find(const struct Registry *registry, const char *name);
+/* "a, b, c" for messages; caller frees; NULL when memory ran out. */
+char *registry_known_ids(const struct Registry *registry);

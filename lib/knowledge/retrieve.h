@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * A prompt → ranked chunks. The words of the prompt are data: no character of it is query syntax.
+ */
+
+#include <stdint.h>
+
+#include "lib/base/failure.h"
+#include "lib/knowledge/registry.h"
+#include "lib/knowledge/store.h"
+
+#define RETRIEVE_TOP_K_DEFAULT 10
+#define RETRIEVE_TOP_K_MAX     1000
+
+struct Chunk {
+        int64_t id;
+        char *source_file; /* relative to the storage root: "sources/vault/Home.md" */
+        char *title;
+        char **heading_path; /* NULL-terminated */
+        uint64_t start_line;
+        uint64_t end_line;
+        double score;        /* larger is better */
+        uint64_t char_count; /* Unicode characters of content */
+        char *content;
+        size_t content_size; /* bytes */
+};
+
+struct Retrieval {
+        const char *mode;     /* "lexical" */
+        uint64_t candidates;  /* chunks that matched at all, before top_k */
+        char **degraded;      /* what could not be used, NULL-terminated, or NULL */
+        struct Chunk *chunks; /* best first */
+        size_t n_chunks;
+};
+
+/* `project` NULL: everything. With one, only chunks under its roots. */
+int retrieve(struct Store *store, const struct Project *project, const char *prompt, size_t top_k,
+        struct Retrieval **ret_retrieval, struct Failure *failure);
+struct Retrieval *retrieval_free(struct Retrieval *retrieval);
+DEFINE_POINTER_CLEANUP(struct Retrieval *, retrieval_free)
+#define _cleanup_retrieval_ _cleanup_(retrieval_freep)

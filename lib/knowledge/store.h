@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * An open connection to the live database, with the store lock held as long as it is open, and the
+ * counts that /stats and /projects show.
+ */
+
+#include <stdint.h>
+
+#include "lib/base/operation.h"
+#include "lib/base/sqlite.h"
+#include "lib/knowledge/registry.h"
+
+struct Store;
+
+/* SQLITE_MODE_READ: the schema must be current, else DATABASE_FOREIGN, DATABASE_TOO_NEW or
+ * DATABASE_INVALID. SQLITE_MODE_WRITE: the database must exist; it is migrated. SQLITE_MODE_CREATE:
+ * created when absent (with data/db), then migrated. */
+int store_open(const struct Operation *operation, enum SqliteMode mode, struct Store **ret_store,
+        struct Failure *failure);
+struct Store *store_close(struct Store *store);
+DEFINE_POINTER_CLEANUP(struct Store *, store_close)
+#define _cleanup_store_ _cleanup_(store_closep)
+
+sqlite3 *store_database(struct Store *store);
+
+struct StoreCounts {
+        uint64_t documents;
+        uint64_t chunks;
+        uint64_t interactions;
+        uint64_t memories; /* rows of a `memories` table, where the database has one */
+        uint64_t database_bytes;
+        int64_t last_ingest_at; /* 0: never */
+};
+
+int store_counts(struct Store *store, struct StoreCounts *ret_counts, struct Failure *failure);
+int store_project_counts(struct Store *store, const struct Project *project,
+        uint64_t *ret_documents, uint64_t *ret_chunks, struct Failure *failure);
