@@ -1,1 +1,99 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "lib/base/digest.h"
+
+#include <errno.h>
+#include <openssl/evp.h>
+
+#define READ_SIZE ((size_t) 256 << 10)
+
+struct Digest {
+        EVP_MD_CTX *context;
+};
+
+int digest_new(struct Digest **ret_digest) {
+        _cleanup_digest_ struct Digest *digest = calloc(1, sizeof *digest);
+
+        if (!digest)
+                return -ENOMEM;
+        digest->context = EVP_MD_CTX_new();
+        if (!digest->context)
+                return -ENOMEM;
+        if (EVP_DigestInit_ex(digest->context, EVP_sha256(), NULL) != 1)
+                return -ENOTSUP;
+        *ret_digest = STEAL(digest);
+        return 0;
+}
+
+struct Digest *digest_free(struct Digest *digest) {
+        if (!digest)
+                return NULL;
+        EVP_MD_CTX_free(digest->context);
+        free(digest);
+        return NULL;
+}
+
+int digest_update(struct Digest *digest, const void *data, size_t size) {
+        return EVP_DigestUpdate(digest->context, data, size) == 1 ? 0 : -EIO;
+}
+
+int digest_finish(struct Digest *digest, char ret_hex[DIGEST_HEX_SIZE]) {
+        static const char digits[] = "0123456789abcdef";
+        unsigned char value[EVP_MAX_MD_SIZE];
+        unsigned int size = 0;
+
+        if (EVP_DigestFinal_ex(digest->context, value, &size) != 1 ||
+                size != (DIGEST_HEX_SIZE - 1) / 2)
+                return -EIO;
+        for (size_t i = 0; i < size; i++) {
+                ret_hex[2 * i] = digits[value[i] >> 4];
+                ret_hex[2 * i + 1] = digits[value[i] & 15];
+        }
+        ret_hex[DIGEST_HEX_SIZE - 1] = '\0';
+        return 0;
+}
+
+int digest_buffer(const void *data, size_t size, char ret_hex[DIGEST_HEX_SIZE]) {
+        _cleanup_digest_ struct Digest *digest = NULL;
+        int r;
+
+        r = digest_new(&digest);
+        if (r < 0)
+                return r;
+        r = digest_update(digest, data, size);
+        if (r < 0)
+                return r;
+        return digest_finish(digest, ret_hex);
+}
+
+int digest_fd(int fd, char ret_hex[DIGEST_HEX_SIZE], uint64_t *ret_size) {
+        _cleanup_digest_ struct Digest *digest = NULL;
+        _cleanup_free_ char *buffer = malloc(READ_SIZE);
+        uint64_t total = 0;
+        int r;
+
+        if (!buffer)
+                return -ENOMEM;
+        r = digest_new(&digest);
+        if (r < 0)
+                return r;
+        for (;;) {
+                ssize_t n = pread(fd, buffer, READ_SIZE, (off_t) total);
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return -errno;
+                if (n == 0)
+                        break;
+                r = digest_update(digest, buffer, (size_t) n);
+                if (r < 0)
+                        return r;
+                total += (uint64_t) n;
+        }
+        r = digest_finish(digest, ret_hex);
+        if (r < 0)
+                return r;
+        if (ret_size)
+                *ret_size = total;
+        return 0;
+}
