@@ -4,13 +4,29 @@
 /*
  * The tables of atocore.db and the ladder of migrations (PRAGMA user_version). Only a database that
  * bears our application_id, or an empty one, is ever created in or migrated.
+ *
+ *   documents   one row per ingested file; tags and aliases are JSON arrays of strings
+ *   chunks      the text, as written, with its place; ids are never used again, as clients cite
+ *               them; heading_path is a JSON array of strings, outermost first; keywords holds the
+ *               tags and aliases of the document as plain words, for the index
+ *   chunks_fts  the lexical index over chunks, kept in step by triggers. Whoever writes chunks
+ *               must not use INSERT OR REPLACE: it deletes rows without firing them
+ *   interactions
+ *   state       key → value: "last_ingest_at" (seconds since the epoch)
+ *
+ * Times are seconds since the epoch unless a name says otherwise.
  */
 
 #include <sqlite3.h>
+#include <stdint.h>
 
 #include "lib/base/failure.h"
 
 #define SCHEMA_VERSION 1
+
+/* schema_migrations[n] takes a database of version n to n + 1; version 0 has no tables. A step that
+ * was ever released does not change. */
+extern const char *const schema_migrations[SCHEMA_VERSION];
 
 enum SchemaState {
         SCHEMA_EMPTY,   /* no table yet, ours to create */
@@ -24,6 +40,11 @@ enum SchemaState {
 int schema_inspect(
         sqlite3 *db, enum SchemaState *ret_state, int64_t *ret_version, struct Failure *failure);
 
-/* Brings the database to SCHEMA_VERSION in one transaction. DATABASE_FOREIGN or DATABASE_TOO_NEW
- * (-EMEDIUMTYPE) when it must not be touched. */
+/* The failure for a database that must not be touched or read as ours: DATABASE_FOREIGN,
+ * DATABASE_TOO_NEW (-EMEDIUMTYPE); DATABASE_INVALID (-EBADMSG) for one that has yet to be created
+ * or migrated. `state` is not SCHEMA_CURRENT. */
+int schema_failure(sqlite3 *db, enum SchemaState state, int64_t version, struct Failure *failure);
+
+/* Brings the database to SCHEMA_VERSION in one transaction, and to WAL (a restored one comes
+ * without). DATABASE_FOREIGN or DATABASE_TOO_NEW (-EMEDIUMTYPE) when it must not be touched. */
 int schema_migrate(sqlite3 *db, struct Failure *failure);
