@@ -36,10 +36,12 @@
         X(INTERNAL_ERROR,          "27f073dd4a5e4869a0018e8e7b5313c0", LOG_ERR,      EX_SOFTWARE) \
         /* Locks and interruptions. */ \
         X(LOCK_BUSY,               "978725907e7f4a43b21db3a31bcaaf3f", LOG_ERR,      EX_TEMPFAIL) \
+        X(LOCK_FAILED,             "cc8309992c5c499ca3ddcf31b951f040", LOG_ERR,      EX_IOERR) \
         X(INTERRUPTED,             "ff69e52d3ddb42cbabf576e5fc47f682", LOG_ERR,      EX_TEMPFAIL) \
         /* Files and databases. */ \
         X(WRITE_FAILED,            "aad861fcb9fd47dcaee3ff764e3c604c", LOG_ERR,      EX_CANTCREAT) \
         X(NO_SPACE,                "af4c7c09e6464e46bb2cf9041d191839", LOG_ERR,      EX_CANTCREAT) \
+        X(IO_ERROR,                "581746d6a0e641cfad48df55b01f5cd1", LOG_ERR,      EX_IOERR) \
         X(READ_FAILED,             "3902a269e7b24e2b9991c0f21978e962", LOG_ERR,      EX_IOERR) \
         X(STORAGE_ROOT_MISSING,    "c33b40d28a444b21a9c46d705c7b0d6d", LOG_ERR,      EX_NOINPUT) \
         X(DATABASE_MISSING,        "712ca0d1026348b79d92d4f1b5bc7b0f", LOG_ERR,      EX_NOINPUT) \
