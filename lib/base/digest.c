@@ -66,17 +66,13 @@ int digest_buffer(const void *data, size_t size, char ret_hex[DIGEST_HEX_SIZE]) 
         return digest_finish(digest, ret_hex);
 }
 
-int digest_fd(int fd, char ret_hex[DIGEST_HEX_SIZE], uint64_t *ret_size) {
-        _cleanup_digest_ struct Digest *digest = NULL;
+int digest_update_fd(struct Digest *digest, int fd, uint64_t *ret_size) {
         _cleanup_free_ char *buffer = malloc(READ_SIZE);
         uint64_t total = 0;
         int r;
 
         if (!buffer)
                 return -ENOMEM;
-        r = digest_new(&digest);
-        if (r < 0)
-                return r;
         for (;;) {
                 ssize_t n = pread(fd, buffer, READ_SIZE, (off_t) total);
                 if (n < 0 && errno == EINTR)
@@ -90,10 +86,20 @@ int digest_fd(int fd, char ret_hex[DIGEST_HEX_SIZE], uint64_t *ret_size) {
                         return r;
                 total += (uint64_t) n;
         }
-        r = digest_finish(digest, ret_hex);
-        if (r < 0)
-                return r;
         if (ret_size)
                 *ret_size = total;
         return 0;
+}
+
+int digest_fd(int fd, char ret_hex[DIGEST_HEX_SIZE], uint64_t *ret_size) {
+        _cleanup_digest_ struct Digest *digest = NULL;
+        int r;
+
+        r = digest_new(&digest);
+        if (r < 0)
+                return r;
+        r = digest_update_fd(digest, fd, ret_size);
+        if (r < 0)
+                return r;
+        return digest_finish(digest, ret_hex);
 }

@@ -20,9 +20,11 @@ DEFINE_POINTER_CLEANUP(struct Digest *, digest_free)
 #define _cleanup_digest_ _cleanup_(digest_freep)
 
 int digest_update(struct Digest *digest, const void *data, size_t size);
+/* All of the file behind `fd`, with pread() from its start; the file offset stays. `ret_size` may
+ * be NULL. */
+int digest_update_fd(struct Digest *digest, int fd, uint64_t *ret_size);
 /* Ends the digest; the object can only be freed afterwards. */
 int digest_finish(struct Digest *digest, char ret_hex[DIGEST_HEX_SIZE]);
 
 int digest_buffer(const void *data, size_t size, char ret_hex[DIGEST_HEX_SIZE]);
-/* From the start of `fd` to its end with pread(); the file offset stays. `ret_size` may be NULL. */
 int digest_fd(int fd, char ret_hex[DIGEST_HEX_SIZE], uint64_t *ret_size);

@@ -1,1 +1,335 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "lib/base/file-io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#define COPY_CHUNK        ((size_t) 256 << 10)
+#define COPY_KERNEL_CHUNK ((size_t) 128 << 20) /* small enough to notice a signal between two */
+
+int write_all(int fd, const void *data, size_t size) {
+        const char *p = data;
+
+        while (size > 0) {
+                ssize_t n = write(fd, p, size);
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return -errno;
+                if (n == 0)
+                        return -EIO;
+                p += n;
+                size -= (size_t) n;
+        }
+        return 0;
+}
+
+int read_file_at(int dir_fd, const char *path, size_t max, char **ret_data, size_t *ret_size) {
+        /* O_NONBLOCK: a pipe of that name must not hold us up. */
+        _cleanup_close_ int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        _cleanup_free_ char *data = NULL;
+        size_t size = 0, allocated;
+        struct stat st;
+
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return -errno;
+        if (!S_ISREG(st.st_mode))
+                return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+        if (st.st_size > 0 && (uint64_t) st.st_size > max)
+                return -EFBIG;
+
+        /* One byte more than expected, to see that the file ends there; it may grow meanwhile. */
+        allocated = (size_t) st.st_size + 1;
+        data = malloc(allocated + 1);
+        if (!data)
+                return -ENOMEM;
+        for (;;) {
+                ssize_t n;
+
+                if (size == allocated) {
+                        size_t larger = allocated > max / 2 ? max + 1 : allocated * 2;
+                        char *grown;
+
+                        if (size > max)
+                                return -EFBIG;
+                        grown = realloc(data, larger + 1);
+                        if (!grown)
+                                return -ENOMEM;
+                        data = grown;
+                        allocated = larger;
+                }
+                n = read(fd, data + size, allocated - size);
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return -errno;
+                if (n == 0)
+                        break;
+                size += (size_t) n;
+        }
+        if (size > max)
+                return -EFBIG;
+        data[size] = '\0';
+        *ret_data = STEAL(data);
+        *ret_size = size;
+        return 0;
+}
+
+int write_new_file_at(int dir_fd, const char *name, const void *data, size_t size) {
+        _cleanup_close_ int fd = openat(dir_fd, name,
+                O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW, FILE_MODE);
+        int r;
+
+        if (fd < 0)
+                return -errno;
+        r = write_all(fd, data, size);
+        if (r >= 0 && fsync(fd) < 0)
+                r = -errno;
+        if (r < 0)
+                (void) unlinkat(dir_fd, name, 0);
+        return r;
+}
+
+/* ".<name>.tmp-<16 hex digits>" beside `path`; -ENAMETOOLONG where that does not fit. */
+static int temporary_name(const char *path, char **ret_name) {
+        const char *slash = strrchr(path, '/');
+        const char *name = slash ? slash + 1 : path;
+        uint64_t random;
+
+        if (getrandom(&random, sizeof random, 0) != (ssize_t) sizeof random)
+                return -EIO;
+        if (asprintf(ret_name, "%.*s.%.200s.tmp-%016llx", (int) (name - path), path, name,
+                    (unsigned long long) random) < 0)
+                return -ENOMEM;
+        return 0;
+}
+
+int write_file_atomic_at(int dir_fd, const char *name, const void *data, size_t size) {
+        _cleanup_free_ char *temporary = NULL, *parent = NULL;
+        const char *slash = strrchr(name, '/');
+        int r;
+
+        r = temporary_name(name, &temporary);
+        if (r < 0)
+                return r;
+        parent = slash ? strndup(name, slash == name ? 1 : (size_t) (slash - name)) : strdup(".");
+        if (!parent)
+                return -ENOMEM;
+
+        /* Power gone until the rename: the old file, and at worst a temporary one beside it. */
+        r = write_new_file_at(dir_fd, temporary, data, size);
+        if (r < 0)
+                return r;
+        if (renameat(dir_fd, temporary, dir_fd, name) < 0) {
+                r = -errno;
+                (void) unlinkat(dir_fd, temporary, 0);
+                return r;
+        }
+        /* Power gone from here on: the old or the new file, each whole; after this sync the new. */
+        return sync_directory_at(dir_fd, parent);
+}
+
+int sync_directory_at(int dir_fd, const char *path) {
+        _cleanup_close_ int fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (fd < 0)
+                return -errno;
+        return fsync(fd) < 0 ? -errno : 0;
+}
+
+int make_directory_at(int dir_fd, const char *path) {
+        struct stat st;
+
+        if (mkdirat(dir_fd, path, DIRECTORY_MODE) >= 0)
+                return 0;
+        if (errno != EEXIST)
+                return -errno;
+        if (fstatat(dir_fd, path, &st, 0) < 0)
+                return -errno;
+        return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+}
+
+int make_directories(const char *base, const char *path) {
+        size_t base_length = strlen(base);
+        _cleanup_free_ char *partial = strdup(path);
+        int r;
+
+        if (!partial)
+                return -ENOMEM;
+        if (strncmp(path, base, base_length) != 0 || path[base_length] != '/')
+                return -EINVAL;
+        for (char *p = partial + base_length + 1;; p++) {
+                char *slash = strchr(p, '/');
+
+                if (slash)
+                        *slash = '\0';
+                r = make_directory_at(AT_FDCWD, partial);
+                if (r < 0 || !slash)
+                        return r;
+                *slash = '/';
+                p = slash;
+        }
+}
+
+static int remove_tree_on(int dir_fd, const char *name, dev_t device);
+
+static int remove_contents(int fd, dev_t device) {
+        _cleanup_closedir_ DIR *directory = NULL;
+        _cleanup_close_ int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        struct dirent *entry;
+        int r;
+
+        if (own < 0)
+                return -errno;
+        directory = fdopendir(own);
+        if (!directory)
+                return -errno;
+        own = -1; /* the stream has it now */
+
+        for (;;) {
+                errno = 0;
+                entry = readdir(directory);
+                if (!entry)
+                        return -errno;
+                if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+                        continue;
+                r = remove_tree_on(fd, entry->d_name, device);
+                if (r < 0)
+                        return r;
+        }
+}
+
+static int remove_tree_on(int dir_fd, const char *name, dev_t device) {
+        _cleanup_close_ int fd = -1;
+        struct stat st;
+        int r;
+
+        if (unlinkat(dir_fd, name, 0) >= 0 || errno == ENOENT)
+                return 0;
+        if (errno != EISDIR && errno != EPERM)
+                return -errno;
+        r = -errno;
+
+        fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0)
+                return errno == ENOTDIR || errno == ELOOP ? r : -errno;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        if (st.st_dev != device)
+                return -EXDEV;
+        r = remove_contents(fd, device);
+        if (r < 0)
+                return r;
+        return unlinkat(dir_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int remove_tree_at(int dir_fd, const char *name) {
+        struct stat st;
+
+        if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return errno == ENOENT ? 0 : -errno;
+        return remove_tree_on(dir_fd, name, st.st_dev);
+}
+
+/* The answers of a file system that cannot do it this way. */
+static bool is_not_supported(int error) {
+        return error == EXDEV || error == EOPNOTSUPP || error == EINVAL || error == EPERM ||
+                error == ENOTTY || error == ENOSYS || error == EBADF || error == ETXTBSY;
+}
+
+/* 1 when done, 0 when the kernel does not copy between these two and nothing was written. */
+static int copy_in_kernel(int source, int target, uint64_t *ret_bytes) {
+        uint64_t total = 0;
+
+        for (;;) {
+                loff_t from = (loff_t) total, to = (loff_t) total;
+                ssize_t n = copy_file_range(source, &from, target, &to, COPY_KERNEL_CHUNK, 0);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0 && total == 0 && is_not_supported(errno))
+                        return 0;
+                if (n < 0)
+                        return -errno;
+                if (n == 0)
+                        break;
+                total += (uint64_t) n;
+        }
+        *ret_bytes = total;
+        return total > 0; /* some file systems copy nothing and say it is done */
+}
+
+static int copy_through_memory(int source, int target, struct Digest *digest, uint64_t *ret_bytes) {
+        _cleanup_free_ char *buffer = malloc(COPY_CHUNK);
+        uint64_t total = 0;
+        int r;
+
+        if (!buffer)
+                return -ENOMEM;
+        for (;;) {
+                ssize_t n = pread(source, buffer, COPY_CHUNK, (off_t) total);
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return -errno;
+                if (n == 0)
+                        break;
+                r = write_all(target, buffer, (size_t) n);
+                if (r < 0)
+                        return r;
+                if (digest) {
+                        r = digest_update(digest, buffer, (size_t) n);
+                        if (r < 0)
+                                return r;
+                }
+                total += (uint64_t) n;
+        }
+        *ret_bytes = total;
+        return 0;
+}
+
+int copy_contents(int source, int target, struct Digest *digest, enum CopyMethod *ret_method,
+        uint64_t *ret_bytes) {
+        uint64_t bytes = 0;
+        struct stat st;
+        int r;
+
+        if (ioctl(target, FICLONE, source) >= 0) {
+                if (fstat(target, &st) < 0)
+                        return -errno;
+                bytes = (uint64_t) st.st_size;
+                r = digest ? digest_update_fd(digest, target, &bytes) : 0;
+                if (r < 0)
+                        return r;
+                *ret_method = COPY_CLONED;
+                *ret_bytes = bytes;
+                return 0;
+        }
+        if (!is_not_supported(errno))
+                return -errno;
+
+        /* With a digest the bytes must pass through here anyway: one pass instead of two. */
+        if (!digest) {
+                r = copy_in_kernel(source, target, &bytes);
+                if (r < 0)
+                        return r;
+                if (r > 0) {
+                        *ret_method = COPY_KERNEL;
+                        *ret_bytes = bytes;
+                        return 0;
+                }
+        }
+        r = copy_through_memory(source, target, digest, &bytes);
+        if (r < 0)
+                return r;
+        *ret_method = COPY_READ_WRITE;
+        *ret_bytes = bytes;
+        return 0;
+}

@@ -1,1 +1,175 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "lib/base/lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "lib/base/file-io.h"
+
+/* flock() has no deadline of its own: it is asked again, soon at first, then ten times a second. */
+#define RETRY_FIRST_MS 5
+#define RETRY_MAX_MS   100
+
+#define HOLDER_SIZE 128
+
+struct Lock {
+        int fd;
+        enum LockMode mode;
+};
+
+/* "pid program since\n", as an exclusive holder left it; "" when nobody did. Only a shared holder
+ * leaves no name: then the file says nothing about who holds it now. */
+static void read_holder(int fd, char ret_holder[HOLDER_SIZE]) {
+        ssize_t n = pread(fd, ret_holder, HOLDER_SIZE - 1, 0);
+        char *newline;
+
+        ret_holder[n > 0 ? n : 0] = '\0';
+        newline = strchr(ret_holder, '\n');
+        if (newline)
+                *newline = '\0';
+}
+
+static void write_holder(int fd, const struct Operation *operation) {
+        char text[HOLDER_SIZE], since[RFC3339_SIZE];
+        int length;
+
+        rfc3339_format(clock_now(operation->clock), since);
+        length = snprintf(
+                text, sizeof text, "%ld %s since %s\n", (long) getpid(), operation->program, since);
+        /* A courtesy to whoever waits: a full disk must not fail the lock itself. */
+        if (length > 0 && (size_t) length < sizeof text && ftruncate(fd, 0) >= 0)
+                (void) !pwrite(fd, text, (size_t) length, 0);
+}
+
+static int lock_busy(
+        int fd, const char *path, const struct Operation *operation, struct Failure *failure) {
+        char holder[HOLDER_SIZE];
+
+        read_holder(fd, holder);
+        if (holder[0])
+                return failure_set(failure, EVENT_LOCK_BUSY, EAGAIN, path,
+                        "%s is held by %s; gave up after %" PRIu64
+                        " s; try again when it has ended",
+                        path, holder, operation->lock_wait);
+        return failure_set(failure, EVENT_LOCK_BUSY, EAGAIN, path,
+                "%s is held by another AtoCore process (lslocks shows which); gave up after "
+                "%" PRIu64 " s; try again when it has ended",
+                path, operation->lock_wait);
+}
+
+static int wait_for_lock(int fd, int how, const char *path, const struct Operation *operation,
+        struct Failure *failure) {
+        uint64_t deadline = monotonic_ms() + operation->lock_wait * 1000;
+        uint64_t pause = RETRY_FIRST_MS;
+        int r;
+
+        while (flock(fd, how | LOCK_NB) < 0) {
+                uint64_t now = monotonic_ms();
+                struct timespec ts;
+
+                if (errno != EWOULDBLOCK && errno != EINTR)
+                        return failure_set(failure, EVENT_LOCK_FAILED, errno, path,
+                                "Cannot lock %s: %m", path);
+                r = operation_check(operation, failure);
+                if (r < 0)
+                        return r;
+                if (now >= deadline)
+                        return lock_busy(fd, path, operation, failure);
+                if (pause > deadline - now)
+                        pause = deadline - now;
+                ts = (struct timespec){ .tv_sec = (time_t) (pause / 1000),
+                        .tv_nsec = (long) (pause % 1000) * 1000000 };
+                (void) nanosleep(&ts, NULL); /* a signal only makes us look earlier */
+                pause = pause * 2 < RETRY_MAX_MS ? pause * 2 : RETRY_MAX_MS;
+        }
+        return 0;
+}
+
+static int open_lock_file(const char *path, const struct Layout *layout) {
+        const int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY;
+        int fd = open(path, flags, FILE_MODE);
+
+        /* data/locks holds nothing but locks, so it may be missing in a root that something else
+         * made. The backup root may not: it could be a mount that is not there. */
+        if (fd < 0 && errno == ENOENT && strncmp(path, layout->locks, strlen(layout->locks)) == 0 &&
+                (mkdir(layout->locks, DIRECTORY_MODE) >= 0 || errno == EEXIST))
+                fd = open(path, flags, FILE_MODE);
+        return fd;
+}
+
+int lock_acquire(const char *path, enum LockMode mode, const struct Operation *operation,
+        struct Lock **ret_lock, struct Failure *failure) {
+        _cleanup_close_ int fd = -1;
+        struct Lock *lock;
+        int r;
+
+        fd = open_lock_file(path, operation->layout);
+        if (fd < 0 && mode == LOCK_MODE_SHARED && (errno == EROFS || errno == EACCES)) {
+                /* Media that nobody can write need no lock; a reader without write permission can
+                 * still take one through a read-only descriptor. */
+                bool read_only = errno == EROFS;
+
+                fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+                if (fd < 0 && errno == ENOENT && read_only) {
+                        *ret_lock = NULL;
+                        return 0;
+                }
+        }
+        if (fd < 0)
+                return failure_set_write(failure, errno, path, "open the lock file");
+
+        r = wait_for_lock(
+                fd, mode == LOCK_MODE_EXCLUSIVE ? LOCK_EX : LOCK_SH, path, operation, failure);
+        if (r < 0)
+                return r;
+
+        lock = malloc(sizeof *lock);
+        if (!lock)
+                return failure_out_of_memory(failure);
+        /* A name found under a shared lock is of a process that died: none holds it exclusively
+         * now. */
+        if (mode == LOCK_MODE_EXCLUSIVE)
+                write_holder(fd, operation);
+        else
+                (void) !ftruncate(fd, 0);
+        *lock = (struct Lock){ .fd = STEAL_FD(fd), .mode = mode };
+        *ret_lock = lock;
+        return 0;
+}
+
+int lock_acquire_store(
+        const struct Operation *operation, struct Lock **ret_lock, struct Failure *failure) {
+        _cleanup_lock_ struct Lock *gate = NULL;
+        int r;
+
+        r = lock_acquire(operation->layout->gate_lock, LOCK_MODE_SHARED, operation, &gate, failure);
+        if (r < 0)
+                return r;
+        return lock_acquire(
+                operation->layout->store_lock, LOCK_MODE_SHARED, operation, ret_lock, failure);
+}
+
+int lock_directory(int dir_fd) {
+        while (flock(dir_fd, LOCK_EX | LOCK_NB) < 0)
+                if (errno != EINTR)
+                        return -errno;
+        return 0;
+}
+
+struct Lock *lock_release(struct Lock *lock) {
+        if (!lock)
+                return NULL;
+        /* The name goes before the lock does, so that nobody is accused of holding it later. */
+        if (lock->mode == LOCK_MODE_EXCLUSIVE)
+                (void) !ftruncate(lock->fd, 0);
+        (void) close(lock->fd);
+        free(lock);
+        return NULL;
+}
