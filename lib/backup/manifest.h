@@ -2,12 +2,17 @@
 #pragma once
 
 /*
- * SHA256SUMS: one line per file of a snapshot, the format of sha256sum(1) (`HEX  PATH`, names with
- * a backslash or newline escaped and the line led by a backslash), in one canonical form: sorted by
- * path bytes, lower-case hex, every file but SHA256SUMS itself. It verifies with
+ * SHA256SUMS: one line per file of a snapshot, the format of sha256sum(1), in one canonical form:
+ *
+ *         HEX  PATH            lower-case hex, two spaces
+ *         \HEX  PATH           PATH holds a backslash, newline or carriage return, written as
+ *                              \\ \n \r (GNU coreutils 9, src/digest.c)
+ *
+ * sorted by path bytes, every file but SHA256SUMS itself. It verifies with
  * `sha256sum -c SHA256SUMS` on a machine without AtoCore.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,10 +37,13 @@ struct Manifest *manifest_free(struct Manifest *manifest);
 DEFINE_POINTER_CLEANUP(struct Manifest *, manifest_free)
 #define _cleanup_manifest_ _cleanup_(manifest_freep)
 
-/* Appends; call manifest_sort() before formatting or looking up. */
+/* Appends; call manifest_sort() before formatting or looking up. -EINVAL for a digest that is not
+ * 64 lower-case hex digits, and for a path that is no plain relative one (absolute, an empty, "."
+ * or ".." component) or is SHA256SUMS. */
 int manifest_add(struct Manifest *manifest, const char *path, const char *digest);
 void manifest_sort(struct Manifest *manifest);
 const struct ManifestEntry *manifest_find(const struct Manifest *manifest, const char *path);
+/* -EINVAL for a manifest that lists nothing, is not sorted or names a path twice. */
 int manifest_format(const struct Manifest *manifest, char **ret_text, size_t *ret_size);
 
 /* -EBADMSG for anything that manifest_format() would not have written, byte for byte; *ret_problem
