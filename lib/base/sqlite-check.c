@@ -25,7 +25,6 @@ static bool is_damage(int code) {
         switch (code & 0xff) {
         case SQLITE_CORRUPT:
         case SQLITE_NOTADB:
-        case SQLITE_ERROR: /* a schema that cannot be parsed */
                 return true;
         default:
                 return false;
@@ -42,9 +41,10 @@ static int append_problem(char **problem, const char *text) {
         return 0;
 }
 
-static int collect_problems(sqlite3 *db, char **ret_problem, struct Failure *failure) {
+static int collect_problems(
+        sqlite3 *db, char **ret_problem, char **ret_unchecked, struct Failure *failure) {
         _cleanup_statement_ sqlite3_stmt *statement = NULL;
-        _cleanup_free_ char *problem = NULL;
+        _cleanup_free_ char *problem = NULL, *unchecked = NULL;
         char sql[64];
         int code;
 
@@ -60,25 +60,30 @@ static int collect_problems(sqlite3 *db, char **ret_problem, struct Failure *fai
                                 return failure_out_of_memory(failure);
                 }
         }
-        if (code != SQLITE_DONE) {
+        if ((code & 0xff) == SQLITE_ERROR) {
+                /* A virtual table that cannot be opened here: of the tables nothing is known. */
+                if (append_problem(&unchecked, sqlite3_errmsg(db)) < 0)
+                        return failure_out_of_memory(failure);
+        } else if (code != SQLITE_DONE) {
                 if (!is_damage(code))
                         return sqlite_failure(db, failure, "check the integrity");
                 if (append_problem(&problem, sqlite3_errmsg(db)) < 0)
                         return failure_out_of_memory(failure);
         }
         *ret_problem = STEAL(problem);
+        *ret_unchecked = STEAL(unchecked);
         return 0;
 }
 
 int sqlite_check_integrity(const struct Operation *operation, sqlite3 *db, char **ret_problem,
-        struct Failure *failure) {
+        char **ret_unchecked, struct Failure *failure) {
         int r;
 
         r = sqlite_execute(db, CHECK_CACHE, failure);
         if (r < 0)
                 return r;
         sqlite3_progress_handler(db, CHECK_INSTRUCTIONS, is_cancelled, (void *) operation);
-        r = collect_problems(db, ret_problem, failure);
+        r = collect_problems(db, ret_problem, ret_unchecked, failure);
         sqlite3_progress_handler(db, 0, NULL, NULL);
         return r;
 }

@@ -70,10 +70,12 @@ int sqlite_copy(const struct Operation *operation, const char *source, const cha
         enum CopyMethod *ret_method, struct Failure *failure);
 
 /* PRAGMA integrity_check of an unchanging file (immutable, read-only). *ret_problem is NULL when it
- * is sound, else the first lines of what is wrong (caller frees). The return value is -errno only
- * where it could not be told (-EIO, -ENOMEM, -EINTR when cancelled). */
+ * is sound, else the first lines of what is wrong; *ret_unchecked is NULL when all of it could be
+ * looked at, else what could not and why (a virtual table whose module or tokenizer this program
+ * does not have): no damage, but no proof either. The caller frees both. The return value is
+ * -errno only where it could not be told (-EIO, -ENOMEM, -EINTR when cancelled). */
 int sqlite_check_integrity(const struct Operation *operation, sqlite3 *db, char **ret_problem,
-        struct Failure *failure);
+        char **ret_unchecked, struct Failure *failure);
 /* PRAGMA foreign_key_check: number of violating rows, and the table of the first (caller frees). */
 int sqlite_check_foreign_keys(
         sqlite3 *db, uint64_t *ret_violations, char **ret_table, struct Failure *failure);
