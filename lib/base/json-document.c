@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "lib/base/json-document.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "lib/base/utf8.h"
+
+DEFINE_POINTER_CLEANUP(json_tokener *, json_tokener_free)
+#define _cleanup_tokener_ _cleanup_(json_tokener_freep)
+
+static size_t count_fields(json_object *value) {
+        size_t n = 0;
+
+        if (json_object_is_type(value, json_type_object)) {
+                json_object_object_foreach(value, key, member) {
+                        (void) key;
+                        n += 1 + count_fields(member);
+                }
+        } else if (json_object_is_type(value, json_type_array)) {
+                for (size_t i = 0; i < json_object_array_length(value); i++)
+                        n += count_fields(json_object_array_get_idx(value, i));
+        }
+        return n;
+}
+
+/* Over text that json-c took: counts the colons outside strings, as many as there are fields, and
+ * stops at what json-c takes although it is no JSON. Returns how far it came. */
+static size_t scan(const char *text, size_t size, size_t *ret_colons) {
+        bool in_string = false;
+        size_t colons = 0, i;
+
+        for (i = 0; i < size; i++) {
+                if (text[i] == '"')
+                        in_string = !in_string;
+                else if (in_string && text[i] == '\\')
+                        i++;
+                else if (in_string && (unsigned char) text[i] < ' ')
+                        break;
+                else if (!in_string && strchr("'NI", text[i])) /* 'quotes', NaN, Infinity */
+                        break;
+                else if (!in_string && text[i] == '.' && !isdigit((unsigned char) text[i + 1]))
+                        break;
+                else if (!in_string && text[i] == ':')
+                        colons++;
+        }
+        *ret_colons = colons;
+        return i;
+}
+
+static size_t line_of(const char *text, size_t offset) {
+        size_t line = 1;
+
+        for (size_t i = 0; i < offset; i++)
+                line += text[i] == '\n';
+        return line;
+}
+
+static int problem(char **ret_problem, const char *format, ...)
+        __attribute__((format(printf, 2, 3)));
+static int problem(char **ret_problem, const char *format, ...) {
+        char *text = NULL;
+        va_list arguments;
+
+        va_start(arguments, format);
+        int r = vasprintf(&text, format, arguments);
+        va_end(arguments);
+        if (r < 0)
+                return -ENOMEM;
+        *ret_problem = text;
+        return -EBADMSG;
+}
+
+int json_document_parse(
+        const char *text, size_t size, int depth, json_object **ret_document, char **ret_problem) {
+        _cleanup_tokener_ json_tokener *tokener = NULL;
+        _cleanup_json_ json_object *document = NULL;
+
+        if (size >= INT_MAX)
+                return problem(ret_problem, "it is too large");
+        const char *nul = memchr(text, '\0', size);
+        if (nul)
+                return problem(
+                        ret_problem, "line %zu: a NUL byte", line_of(text, (size_t) (nul - text)));
+        size_t valid = utf8_valid_prefix(text, size);
+        if (valid != size)
+                return problem(ret_problem, "line %zu: not UTF-8", line_of(text, valid));
+
+        tokener = json_tokener_new_ex(depth);
+        if (!tokener)
+                return -ENOMEM;
+        json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS);
+
+        /* With the NUL behind the text, by which the parser knows that there is no more. */
+        document = json_tokener_parse_ex(tokener, text, (int) size + 1);
+        enum json_tokener_error error = json_tokener_get_error(tokener);
+        size_t end = json_tokener_get_parse_end(tokener);
+        if (end > size)
+                end = size;
+        if (error == json_tokener_continue || error == json_tokener_error_parse_eof)
+                return problem(ret_problem, "line %zu: it ends too early", line_of(text, size));
+        if (error != json_tokener_success)
+                return problem(ret_problem, "line %zu: %s", line_of(text, end),
+                        json_tokener_error_desc(error));
+
+        size_t rest = end + strspn(text + end, " \t\r\n");
+        if (rest != size)
+                return problem(ret_problem, "line %zu: more behind its end", line_of(text, rest));
+
+        size_t colons;
+        size_t strict = scan(text, size, &colons);
+        if (strict != size)
+                return problem(
+                        ret_problem, "line %zu: unexpected character", line_of(text, strict));
+        if (count_fields(document) != colons)
+                return problem(ret_problem, "a field is given twice in one object");
+
+        *ret_document = STEAL(document);
+        return 0;
+}

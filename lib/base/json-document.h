@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Text that somebody else wrote → one JSON value, strictly: RFC 8259, UTF-8, nothing behind it, no
+ * NUL byte, bounded depth, and no field twice in one object (of which json-c would keep the last
+ * without a word).
+ */
+
+#include <json-c/json.h>
+#include <stddef.h>
+
+#include "lib/base/cleanup.h"
+
+DEFINE_POINTER_CLEANUP(json_object *, json_object_put)
+#define _cleanup_json_ _cleanup_(json_object_putp)
+
+/* `text` has a NUL behind its `size` bytes; `depth` is that of the nesting. -EBADMSG when it is not
+ * as above: *ret_problem then reads `line 3: unexpected character` (the caller frees). -ENOMEM.
+ * JSON's null is a NULL document. */
+int json_document_parse(
+        const char *text, size_t size, int depth, json_object **ret_document, char **ret_problem);

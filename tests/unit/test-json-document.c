@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "lib/base/json-document.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define DEPTH 8
+
+static int parse_bytes(const char *text, size_t size, char **ret_problem) {
+        _cleanup_json_ json_object *document = NULL;
+
+        return json_document_parse(text, size, DEPTH, &document, ret_problem);
+}
+
+static void assert_parses(const char *text) {
+        _cleanup_free_ char *problem = NULL;
+
+        assert_int_equal(parse_bytes(text, strlen(text), &problem), 0);
+        assert_null(problem);
+}
+
+static void assert_refused(const char *text, const char *why) {
+        _cleanup_free_ char *problem = NULL;
+
+        if (parse_bytes(text, strlen(text), &problem) != -EBADMSG)
+                fail_msg("%s was taken", text);
+        if (!problem || !strstr(problem, why))
+                fail_msg("%s: \"%s\" does not say \"%s\"", text, problem, why);
+}
+
+static void test_json_of_every_kind_is_parsed(void **state) {
+        (void) state;
+        static const char *const texts[] = { "{}", "[]", "null", "true", "12", "-1.5e3", "\"x\"",
+                " \r\n\t{\"a\": [1, {\"b\": null}]}\n", "{\"a\":\"x:y\",\"b\":\"\\\":\"}",
+                "{\"a\":{\"a\":{\"a\":1}}}" };
+
+        for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+                assert_parses(texts[i]);
+}
+
+static void test_what_is_no_json_is_refused_with_its_line(void **state) {
+        (void) state;
+        assert_refused("", "too early");
+        assert_refused("{\"a\":\n\n1", "line 3");
+        assert_refused("{\n\"a\": nope}", "line 2");
+        assert_refused("{\"a\":1,}", "line 1");
+        assert_refused("{} {}", "more behind");
+        assert_refused("{}\n\nx", "line 3");
+        assert_refused("\n\"\xff\"", "line 2: not UTF-8");
+}
+
+static void test_what_json_c_takes_beyond_json_is_refused(void **state) {
+        (void) state;
+        static const char *const texts[] = { "\n{'a':1}", "\n[NaN]", "\n[-Infinity]", "\n[1.]",
+                "\n[\"\t\"]", "\n{\"a\":{'a':1}}" };
+
+        for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+                assert_refused(texts[i], "line 2");
+        assert_parses("[\"'NaN' 1.\"]");
+}
+
+static void test_a_nul_byte_is_refused(void **state) {
+        (void) state;
+        _cleanup_free_ char *problem = NULL;
+
+        assert_int_equal(parse_bytes("{}\0{}", 5, &problem), -EBADMSG);
+        assert_string_equal(problem, "line 1: a NUL byte");
+}
+
+static void test_nesting_beyond_the_bound_is_refused(void **state) {
+        (void) state;
+        assert_parses("[[[[[[[]]]]]]]");
+        assert_refused("[[[[[[[[[[]]]]]]]]]]", "line 1");
+
+        char deep[100001];
+        memset(deep, '[', sizeof deep - 1);
+        deep[sizeof deep - 1] = '\0';
+        assert_refused(deep, "line 1");
+}
+
+static void test_a_field_given_twice_is_refused_at_any_depth(void **state) {
+        (void) state;
+        assert_refused("{\"a\":1,\"a\":1}", "twice");
+        assert_refused("[{\"x\":[{\"a\":{\"b\":1},\"a\":{\"c\":2}}]}]", "twice");
+        assert_refused("{\"a\":1,\"\\u0061\":2}", "twice");
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_json_of_every_kind_is_parsed),
+                cmocka_unit_test(test_what_is_no_json_is_refused_with_its_line),
+                cmocka_unit_test(test_what_json_c_takes_beyond_json_is_refused),
+                cmocka_unit_test(test_a_nul_byte_is_refused),
+                cmocka_unit_test(test_nesting_beyond_the_bound_is_refused),
+                cmocka_unit_test(test_a_field_given_twice_is_refused_at_any_depth),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
