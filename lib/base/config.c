@@ -290,6 +290,9 @@ static int load_file(
                         "Configuration file %s is larger than 1 MiB; check that it is the right "
                         "file",
                         path);
+        if (r == -EINVAL)
+                return failure_set(failure, EVENT_CONFIG_INVALID, EINVAL, path,
+                        "Configuration file %s is no regular file; check its path", path);
         if (r < 0)
                 return failure_set(failure, EVENT_CONFIG_INVALID, -r, path,
                         "Cannot read configuration file %s: %m; check its path, owner and mode",

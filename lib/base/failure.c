@@ -146,6 +146,8 @@ const char *failure_message(const struct Failure *failure) {
 }
 
 void failure_clear(struct Failure *failure) {
+        if (!failure)
+                return;
         free(failure->path);
         free(failure->message);
         *failure = (struct Failure){ 0 };

@@ -7,29 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Length of the well-formed UTF-8 sequence (Unicode 15, table 3-7) at `text`, and its code point;
- * 0 when there is none. */
-static size_t decode(const unsigned char *text, uint32_t *ret_point) {
-        static const uint32_t smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };
-        unsigned char first = text[0];
-        size_t length = first < 0x80     ? 1
-                : (first & 0xe0) == 0xc0 ? 2
-                : (first & 0xf0) == 0xe0 ? 3
-                : (first & 0xf8) == 0xf0 ? 4
-                                         : 0;
-        uint32_t point = length == 1 ? first : first & (0x7fu >> length);
-
-        for (size_t i = 1; i < length; i++) {
-                if ((text[i] & 0xc0) != 0x80) /* the final NUL too */
-                        return 0;
-                point = point << 6 | (text[i] & 0x3fu);
-        }
-        if (length == 0 || point < smallest[length] || point > 0x10ffff ||
-                (point >= 0xd800 && point <= 0xdfff))
-                return 0;
-        *ret_point = point;
-        return length;
-}
+#include "lib/base/utf8.h"
 
 static bool is_printable(uint32_t point) {
         if (point < 0x20 || (point >= 0x7f && point < 0xa0))
@@ -41,7 +19,7 @@ static bool is_printable(uint32_t point) {
 /* Bytes at `text` that can be shown as they are: one character, or 0. */
 static size_t printable_length(const char *text) {
         uint32_t point;
-        size_t length = decode((const unsigned char *) text, &point);
+        size_t length = utf8_decode(text, strnlen(text, 4), &point);
 
         return length > 0 && is_printable(point) ? length : 0;
 }

@@ -17,6 +17,7 @@
 #include "lib/base/event.h"
 #include "lib/base/layout.h"
 #include "lib/base/stamp.h"
+#include "lib/command/identity.h"
 
 struct Option {
         const char *name;     /* "include-chroma" */
@@ -50,17 +51,17 @@ enum CommandStep {
         COMMAND_EXIT, /* --help or --version was answered: end with 0 */
 };
 
-/* Options (common ones and the program's), configuration, clock, then event_setup(). Failures are
- * USAGE or CONFIG_INVALID. */
+/* First of all in main(): makes sure that descriptors 0 to 2 are open, sets up events, reads
+ * options (the program's and the common ones), configuration and clock. --help and --version win
+ * over all that is wrong beside them. USAGE, CONFIG_INVALID; WRITE_FAILED when stdout takes no help
+ * text. */
 int command_prepare(const struct Program *program, int argc, char *argv[], void *userdata,
         struct Command *ret_command, enum CommandStep *ret_step, struct Failure *failure);
 void command_clear(struct Command *command);
 #define _cleanup_command_ _cleanup_(command_clear)
 
-/* Started as root: become the owner of the storage root for good, so that nothing root-owned is
- * left behind and no link planted there is followed with root's rights. Not root: nothing happens.
- * STORAGE_ROOT_MISSING, PERMISSION_DENIED. */
-int command_assume_identity(const struct Layout *layout, struct Failure *failure);
+/* At the end of a program that printed to stdout: flushed and checked. WRITE_FAILED. */
+int command_flush(struct Failure *failure);
 
 /* For option parsers: a whole decimal number in [min, max]; the USAGE failure names the option. */
 int option_parse_number(const char *option, const char *text, uint64_t min, uint64_t max,
