@@ -3,7 +3,12 @@
 
 /*
  * backups/state/<stamp>.json: the pin and the last verdict of a snapshot, outside what its
- * checksums seal: {"pinned","validation":{"valid","validated_at","errors"}}.
+ * checksums seal: {"pinned","validation":{"valid","validated_at","errors"}}. Either member may be
+ * absent: then what the snapshot's own metadata says counts.
+ *
+ * Writers (a pin and a verdict at the same time) take a flock on the directory for as long as one
+ * small file is read and replaced, so that neither loses what the other wrote. Readers need none:
+ * a file is replaced whole. The lock is the innermost of all.
  */
 
 #include <json-c/json.h>
@@ -14,10 +19,20 @@
 /* Absent or unreadable: *ret_state is NULL, 0. Only -ENOMEM and I/O errors are returned. */
 int state_load(const struct Layout *layout, const char *stamp, struct json_object **ret_state);
 
-/* Replace one member and keep the rest. WRITE_FAILED and its like. */
+/* What a state says, or `otherwise` where it does not. `state` may be NULL. */
+bool state_pinned(struct json_object *state, bool otherwise);
+bool state_valid(struct json_object *state, bool otherwise);
+
+/* Replace one member and keep the rest; a broken file is replaced whole. backups/state is made when
+ * absent, backups/ is not. WRITE_FAILED and its like, LOCK_BUSY, STAMP_INVALID. `validation` stays
+ * the caller's. */
 int state_set_pinned(
         const struct Layout *layout, const char *stamp, bool pinned, struct Failure *failure);
 int state_set_validation(const struct Layout *layout, const char *stamp,
         struct json_object *validation, struct Failure *failure);
-/* When the snapshot is deleted. Absent is fine. */
+
+/* When the snapshot is deleted. On disk when it returns. Absent is fine. */
 int state_remove(const struct Layout *layout, const char *stamp);
+
+/* Temporary files of writers that died. *ret_removed counts them (may be NULL). */
+int state_remove_leftovers(const struct Layout *layout, uint64_t *ret_removed);
