@@ -8,6 +8,10 @@
 #include <stddef.h>
 
 #include "lib/base/failure.h"
+#include "lib/knowledge/name-index.h"
+
+#define REGISTRY_FILE_MAX  (4u << 20) /* bytes */
+#define REGISTRY_DEPTH_MAX 32         /* of JSON */
 
 struct IngestRoot {
         char *source;  /* one of layout_source_names */
@@ -26,11 +30,13 @@ struct Project {
 struct Registry {
         struct Project *projects;
         size_t n_projects;
+        struct NameIndex *names; /* ids and aliases */
 };
 
-/* Reads and checks the whole file. Absent: -ENOENT. Not as it must be (no JSON, an array instead of
- * an object, an id or alias given twice without regard to case, an unknown source, a subpath that
- * leaves it): REGISTRY_INVALID, -EBADMSG, with a sentence that names the project and the field. */
+/* Reads and checks the whole file. Absent: -ENOENT, without a failure. Not as it must be (no JSON,
+ * an array instead of an object, a field given twice, an id or alias given twice without regard to
+ * case, an unknown source, a subpath that leaves it): REGISTRY_INVALID, -EBADMSG, with a sentence
+ * that names the project and the field. Fields that it does not know are ignored. */
 int registry_load(const char *path, struct Registry **ret_registry, struct Failure *failure);
 struct Registry *registry_free(struct Registry *registry);
 DEFINE_POINTER_CLEANUP(struct Registry *, registry_free)

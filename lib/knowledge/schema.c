@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+
 #include "lib/knowledge/schema.h"
 
 #include <errno.h>
