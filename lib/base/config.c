@@ -12,6 +12,7 @@
 #include "lib/base/file-io.h"
 
 #define CONFIG_SIZE_MAX ((size_t) 1024 * 1024)
+#define BYTE_ORDER_MARK "\xef\xbb\xbf"
 
 /* The keys and their values. */
 
@@ -246,9 +247,11 @@ static int take_value(void *userdata, const char *section, const char *name, con
 
 static int parse(struct Config *config, const char *path, const char *data, size_t size,
         struct Failure *failure) {
+        size_t mark = strlen(BYTE_ORDER_MARK);
         struct Parser parser = {
                 .path = path,
-                .next = data,
+                .next = size >= mark && memcmp(data, BYTE_ORDER_MARK, mark) == 0 ? data + mark
+                                                                                 : data,
                 .end = data + size,
                 .config = config,
         };
