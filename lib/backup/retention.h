@@ -4,16 +4,21 @@
 /*
  * Which snapshots to keep. Pure: (snapshots, policy, now) → plan with reasons; no disk, no clock.
  *
- * All in UTC, counted over what exists, so that an outage never deletes. Reasons:
- *   recent        younger than 24 hours
- *   pinned
- *   newest-valid  the newest valid snapshot
- *   daily         the winner of each of the newest days that have one
- *   weekly        ISO weeks; the winner of the week's Sunday; an ended week without a Sunday one is
- *                 stood for by the winner of its last day that has one; a running one counts for
- * nothing monthly       the winner of the month's 1st, else of its first day that has one
- *   unreadable    metadata cannot be read: kept, counted nowhere
- * Within a period valid beats invalid, then with vector store beats without, then the newest wins.
+ * All in UTC, counted over what exists, so that an outage never deletes. What is named by no stamp
+ * is ignored, what is stamped later than now is quarantined; both are counted nowhere, and so is
+ * what cannot be read. A snapshot is kept when any rule keeps it:
+ *
+ * - recent: younger than 24 hours
+ * - pinned
+ * - newest-valid: the newest valid one
+ * - daily: the winner of each of the newest days that have one
+ * - weekly: ISO weeks, the newest that count; a week's winner is of its Sunday; an ended week
+ *   without a Sunday one is stood for by the winner of its last day that has one; a running one
+ *   counts for nothing
+ * - monthly: the winner of each of the newest months' 1st, or of its first day that has one
+ * - unreadable: its metadata cannot be read
+ *
+ * Within a day valid beats invalid, then with the vector store beats without, then the newest wins.
  */
 
 #include <json-c/json.h>
@@ -32,6 +37,7 @@ struct RetentionPolicy {
 
 struct RetentionInput {
         char name[256]; /* directory name; a stamp or not */
+        bool foreign;   /* no directory: ignored, even when named by a stamp */
         bool readable;  /* metadata could be read */
         bool valid;
         bool pinned;
@@ -55,6 +61,9 @@ enum RetentionReason {
         REASON_UNREADABLE = 1 << 6,
 };
 
+/* The reasons in the order in which they are listed: for (r = 1; r < REASON_END; r <<= 1). */
+#define REASON_END (REASON_UNREADABLE << 1)
+
 struct RetentionEntry {
         char name[256];
         enum RetentionVerdict verdict;
@@ -62,7 +71,7 @@ struct RetentionEntry {
 };
 
 struct RetentionPlan {
-        int64_t now;
+        int64_t now; /* within what a stamp can express */
         struct RetentionPolicy policy;
         bool refused;                   /* nothing valid would be left: nothing is to be deleted */
         struct RetentionEntry *entries; /* sorted by name, so oldest first */
@@ -70,16 +79,19 @@ struct RetentionPlan {
 };
 
 /* -ENOMEM is the only error. `inputs` need not be sorted. When refused, all that would be deleted
- * is RETENTION_KEEP without a reason. */
+ * is RETENTION_KEEP without a reason. With nothing to delete nothing is refused. */
 int retention_plan(const struct RetentionInput *inputs, size_t n_inputs,
         const struct RetentionPolicy *policy, int64_t now, struct RetentionPlan **ret_plan);
 struct RetentionPlan *retention_plan_free(struct RetentionPlan *plan);
 DEFINE_POINTER_CLEANUP(struct RetentionPlan *, retention_plan_free)
 #define _cleanup_retention_plan_ _cleanup_(retention_plan_freep)
 
+size_t retention_plan_count(const struct RetentionPlan *plan, enum RetentionVerdict verdict);
+
 /* "daily", …: the name of one flag. */
 const char *retention_reason_name(enum RetentionReason reason);
 
-/* {"now","policy","keep":[{"stamp","reasons"}],"delete":[{"stamp"}],"quarantined","ignored","dry_run"}.
+/* {"now","policy","keep":[{"stamp","reasons"}],"delete":[{"stamp"}],"quarantined":[name],
+ * "ignored":[name],"refused","dry_run"}; bytes of a name that are no UTF-8 read \xHH.
  * NULL when memory ran out; caller puts it. */
 struct json_object *retention_plan_to_json(const struct RetentionPlan *plan, bool dry_run);
