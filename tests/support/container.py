@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A booted systemd with AtoCore installed, of which nothing is left afterwards."""
+
+import json
+import os
+import pathlib
+import shlex
+import shutil
+import subprocess
+import tempfile
+
+from support import build
+from support.run import run
+from support.wait import wait_until
+
+SCRIPT = pathlib.Path(__file__).resolve().parent / "boot-container"
+# Nothing of the environment in which the tests run.
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "TERM": "dumb"}
+NAMESPACES = ("unshare", "--mount", "--propagation", "unchanged", "--pid", "--fork",
+              "--kill-child", "--mount-proc")
+
+
+def unavailable():
+    """Why no container can be booted here, or None."""
+    if os.geteuid() != 0:
+        return "booting a container needs root"
+    for program in ("systemd-nspawn", "unshare", "nsenter", "setpriv", "meson"):
+        if not shutil.which(program, path=ENVIRONMENT["PATH"]):
+            return f"booting a container needs {program}"
+    probe = run([*NAMESPACES, "true"], env=ENVIRONMENT)
+    if probe.status != 0:
+        return f"no new namespaces can be made here: {probe.stderr.strip()}"
+    return None
+
+
+class Container:
+    def __init__(self):
+        self.cgroup = f"atocore-test-{os.getpid()}"
+        self.console = tempfile.TemporaryFile()
+        # Whatever ends this process ends the namespaces, and with them all that is in them.
+        self.process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", *NAMESPACES,
+             str(SCRIPT), str(build.build_dir()), self.cgroup],
+            env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=self.console,
+            stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            self.pid = wait_until(self._find_init, "the container's PID 1")
+            wait_until(self._is_running, "the container to have booted")
+        except BaseException:
+            self.close()
+            raise
+
+    # Its life.
+
+    def output(self):
+        self.console.seek(0)
+        return self.console.read().decode(errors="replace")
+
+    def _assert_alive(self):
+        if self.process.poll() is not None:
+            raise AssertionError(
+                f"the container ended with {self.process.returncode}:\n{self.output()}")
+
+    def _find_init(self):
+        """The PID 1 of the inner of the two PID namespaces, by its number out here."""
+        self._assert_alive()
+        todo = [self.process.pid]
+        while todo:
+            pid = todo.pop()
+            try:
+                proc = pathlib.Path("/proc", str(pid))
+                status = (proc / "status").read_text()
+                todo += (proc / "task" / str(pid) / "children").read_text().split()
+            except FileNotFoundError:
+                continue
+            ours = next(line for line in status.splitlines() if line.startswith("NSpid:"))
+            if len(ours.split()) == 4 and ours.split()[3] == "1":
+                return pid
+        return None
+
+    def _is_running(self):
+        self._assert_alive()
+        state = self.run("systemctl", "is-system-running", check=False).stdout.strip()
+        return state in ("running", "degraded")
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.console.close()
+        remove = ('mount -t cgroup2 cgroup2 /mnt && cd /mnt && if [ -d "$1" ]; then '
+                  'find "$1" -depth -type d -exec rmdir {} +; fi')
+        # The last process takes a moment to be gone.
+        wait_until(
+            lambda: run(["unshare", "--mount", "sh", "-c", remove, "sh", self.cgroup],
+                        env=ENVIRONMENT).status == 0,
+            "the container's control groups to go")
+
+    # What is done in it.
+
+    def run(self, *command, check=True, namespaces=("--all",), **options):
+        """A command in the container, as root."""
+        result = run(["nsenter", "--target", self.pid, *namespaces, "--", *command],
+                     env=ENVIRONMENT, **options)
+        return result.expect(0) if check else result
+
+    def shell(self, script, **options):
+        return self.run("sh", "-euc", script, **options)
+
+    def systemctl(self, *arguments, **options):
+        return self.run("systemctl", *arguments, **options)
+
+    def show(self, unit, *properties):
+        """Properties of a unit, as text: one value, or a list where several were asked for."""
+        lines = self.systemctl("show", unit, *(f"--property={p}" for p in properties)).stdout
+        values = dict(line.split("=", 1) for line in lines.splitlines())
+        return values[properties[0]] if len(properties) == 1 else [values[p] for p in properties]
+
+    def path(self, name):
+        """A path in the container, as it is reached from here. Links in it that are absolute point
+        out of the container."""
+        return pathlib.Path(f"/proc/{self.pid}/root", str(name).lstrip("/"))
+
+    def write(self, name, text, mode=0o644):
+        path = self.path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(mode)
+
+    def remove(self, name):
+        path = self.path(name)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+    def curl(self, *arguments, **options):
+        return self.run("curl", "--silent", "--show-error", "--max-time", "60", *arguments,
+                        **options)
+
+    def get(self, path, *arguments, expect=200, base="http://127.0.0.1:8100"):
+        """The JSON of one GET (or what else the arguments ask for) over TCP from the loopback."""
+        out = self.curl("--write-out", "\n%{http_code}", *arguments, base + path).stdout
+        body, status = out.rsplit("\n", 1)
+        assert int(status) == expect, f"{path}: HTTP {status}\n{body}"
+        return json.loads(body)
+
+    def journal(self, unit):
+        """The entries of the last run of a unit: what it said, and what systemd said of it."""
+        invocation = self.show(unit, "InvocationID")
+        self.run("journalctl", "--sync")
+        lines = self.run("journalctl", "--output=json", "--no-pager",
+                         f"_SYSTEMD_INVOCATION_ID={invocation}", "+",
+                         f"INVOCATION_ID={invocation}").stdout
+        return [json.loads(line) for line in lines.splitlines()]
+
+    def events(self, unit):
+        """Of these, the events: {ATOCORE_CODE: entry}."""
+        return {entry["ATOCORE_CODE"]: entry for entry in self.journal(unit)
+                if "ATOCORE_CODE" in entry}
