@@ -237,9 +237,10 @@ static int take_value(void *userdata, const char *section, const char *name, con
         *seen = parser->line;
         parser->key = key;
         r = set_value(parser->config, key, value);
-        if (r == -ENOMEM)
+        if (r == -ENOMEM) {
+                parser->failed_line = parser->line;
                 (void) failure_out_of_memory(&parser->failure);
-        else if (r < 0)
+        } else if (r < 0)
                 fail(parser, "bad value for key %s: %s; expected is %s", key->name, value,
                         key->expected);
         return r < 0 ? 0 : 1;
@@ -255,7 +256,7 @@ static int parse(struct Config *config, const char *path, const char *data, size
                 .end = data + size,
                 .config = config,
         };
-        int first_bad;
+        int first_bad, r;
 
         /* Lines without "=" are known only by the line number that is returned at the end, of the
          * first bad line of all. */
@@ -268,13 +269,12 @@ static int parse(struct Config *config, const char *path, const char *data, size
                 fail(&parser, "not of the form key=value; comments begin with #");
         }
 
-        if (!failure_is_set(&parser.failure))
-                return 0;
+        r = -parser.failure.error;
         if (failure && !failure_is_set(failure))
                 *failure = parser.failure;
         else
                 failure_clear(&parser.failure);
-        return -EINVAL;
+        return r;
 }
 
 static int load_file(
