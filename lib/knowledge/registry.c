@@ -260,6 +260,10 @@ static int read_roots(struct Reading *reading, json_object *object, struct Proje
                         "write it as an array of objects");
 
         size_t n = json_object_array_length(roots);
+        if (n > REGISTRY_ROOTS_MAX)
+                return invalid_project(reading,
+                        "ingest_roots has %zu entries, more than %d; name directories above them",
+                        n, REGISTRY_ROOTS_MAX);
         project->roots = calloc(n > 0 ? n : 1, sizeof *project->roots);
         if (!project->roots)
                 return failure_out_of_memory(reading->failure);

@@ -12,6 +12,7 @@
 
 #define REGISTRY_FILE_MAX  (4u << 20) /* bytes */
 #define REGISTRY_DEPTH_MAX 32         /* of JSON */
+#define REGISTRY_ROOTS_MAX 1000       /* of one project */
 
 struct IngestRoot {
         char *source;  /* one of layout_source_names */

@@ -15,8 +15,9 @@
 struct Store;
 
 /* SQLITE_MODE_READ: the schema must be current, else DATABASE_FOREIGN, DATABASE_TOO_NEW or
- * DATABASE_INVALID. SQLITE_MODE_WRITE: the database must exist; it is migrated. SQLITE_MODE_CREATE:
- * created when absent (with data/db), then migrated. */
+ * DATABASE_INVALID; query only. SQLITE_MODE_WRITE: the database must exist; it is migrated.
+ * SQLITE_MODE_CREATE: created when absent (with data/locks and data/db), then migrated; a commit of
+ * a writer is on disk when it returns. Without a storage root: STORAGE_ROOT_MISSING (-ENOENT). */
 int store_open(const struct Operation *operation, enum SqliteMode mode, struct Store **ret_store,
         struct Failure *failure);
 struct Store *store_close(struct Store *store);
