@@ -55,6 +55,10 @@ struct CheckReport {
         uint64_t duration_ms;
 };
 
+/* The open, integrity and foreign key findings of `directory`'s database alone. */
+int check_database(const struct Operation *operation, const char *directory,
+        struct CheckReport *report, struct Failure *failure);
+
 const char *finding_code_name(enum FindingCode code); /* "checksum_mismatch" */
 /* "code: path: detail"; caller frees; NULL when memory ran out. */
 char *finding_text(const struct Finding *finding);

@@ -1,1 +1,281 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "lib/backup/snapshot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "lib/backup/manifest.h"
+#include "lib/backup/metadata.h"
+#include "lib/backup/state.h"
+
+struct Snapshot *snapshot_free(struct Snapshot *snapshot) {
+        if (!snapshot)
+                return NULL;
+        if (snapshot->metadata)
+                json_object_put(snapshot->metadata);
+        free(snapshot->path);
+        free(snapshot);
+        return NULL;
+}
+
+void snapshot_list_free(struct Snapshot **snapshots, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                snapshot_free(snapshots[i]);
+        free(snapshots);
+}
+
+/* The state's members over those of the metadata, which is sealed and tells only of its making. */
+static int apply_state(json_object *metadata, json_object *state) {
+        static const char *const members[] = { "pinned", "validation" };
+
+        for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
+                json_object *value;
+
+                if (!json_object_object_get_ex(state, members[i], &value) || !value)
+                        continue;
+                if (json_object_object_add(metadata, members[i], json_object_get(value)) < 0) {
+                        json_object_put(value);
+                        return -ENOMEM;
+                }
+        }
+        return 0;
+}
+
+/* Metadata that cannot be read leaves *ret_metadata NULL. Only -ENOMEM and errors of reading the
+ * state are returned. */
+static int load_metadata(const struct Layout *layout, int snapshot_fd, const char *stamp,
+        json_object **ret_metadata) {
+        _cleanup_json_ json_object *metadata = NULL, *state = NULL;
+        const char *problem;
+        int r;
+
+        r = metadata_read(snapshot_fd, &metadata, &problem);
+        if (r == -ENOMEM)
+                return r;
+        if (metadata) {
+                r = state_load(layout, stamp, &state);
+                if (r < 0)
+                        return r;
+                r = state ? apply_state(metadata, state) : 0;
+                if (r < 0)
+                        return r;
+        }
+        *ret_metadata = STEAL(metadata);
+        return 0;
+}
+
+int snapshot_describe(const struct Layout *layout, const char *stamp,
+        struct Snapshot **ret_snapshot, struct Failure *failure) {
+        _cleanup_snapshot_ struct Snapshot *snapshot = NULL;
+        _cleanup_close_ int fd = -1;
+        int r;
+
+        if (!stamp_is_valid(stamp))
+                return failure_set(failure, EVENT_STAMP_INVALID, EINVAL, NULL,
+                        "\"%s\" is no stamp; stamps look like 20260407T060000Z", stamp);
+        snapshot = calloc(1, sizeof *snapshot);
+        if (!snapshot || asprintf(&snapshot->path, "%s/%s", layout->snapshots, stamp) < 0)
+                return failure_out_of_memory(failure);
+        memcpy(snapshot->stamp, stamp, STAMP_SIZE);
+
+        fd = open(snapshot->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)) {
+                failure_set_stamp(failure, stamp);
+                return failure_set(failure, EVENT_SNAPSHOT_NOT_FOUND, ENOENT, snapshot->path,
+                        "There is no snapshot %s in %s; atocore-backup --list shows what there is",
+                        stamp, layout->snapshots);
+        }
+        if (fd < 0)
+                return failure_set_read(failure, errno, snapshot->path, "open");
+        r = load_metadata(layout, fd, stamp, &snapshot->metadata);
+        if (r < 0)
+                return failure_set_read(failure, -r, snapshot->path, "read the state of");
+        *ret_snapshot = STEAL(snapshot);
+        return 0;
+}
+
+/* Names of the directories in backups/snapshots/ but for dot-names, sorted; no directory: none. */
+static int list_names(
+        const struct Layout *layout, char ***ret_names, size_t *ret_n, struct Failure *failure) {
+        struct dirent **entries = NULL;
+        char **names = NULL;
+        size_t n = 0;
+        int count = scandir(layout->snapshots, &entries, NULL, alphasort);
+
+        if (count < 0 && errno != ENOENT)
+                return failure_set_read(failure, errno, layout->snapshots, "read the directory");
+        if (count > 0)
+                names = calloc((size_t) count, sizeof *names);
+        for (int i = 0; i < count; i++) {
+                if (names && entries[i]->d_name[0] != '.') {
+                        names[n] = strdup(entries[i]->d_name);
+                        if (names[n])
+                                n++;
+                        else {
+                                while (n > 0)
+                                        free(names[--n]);
+                                free(names);
+                                names = NULL;
+                        }
+                }
+                free(entries[i]);
+        }
+        free(entries);
+        if (count > 0 && !names)
+                return failure_out_of_memory(failure);
+        *ret_names = names;
+        *ret_n = n;
+        return 0;
+}
+
+struct Names {
+        char **names;
+        size_t n;
+};
+
+static void names_clear(struct Names *names) {
+        for (size_t i = 0; i < names->n; i++)
+                free(names->names[i]);
+        free(names->names);
+}
+
+int snapshot_list(const struct Layout *layout, struct Snapshot ***ret_snapshots, size_t *ret_n,
+        struct Failure *failure) {
+        _cleanup_(names_clear) struct Names all = { 0 };
+        struct Snapshot **snapshots;
+        size_t n = 0;
+        int r;
+
+        r = list_names(layout, &all.names, &all.n, failure);
+        if (r < 0)
+                return r;
+        snapshots = calloc(all.n + 1, sizeof *snapshots);
+        if (!snapshots)
+                return failure_out_of_memory(failure);
+        for (size_t i = 0; i < all.n; i++) {
+                _cleanup_failure_ struct Failure why = { 0 };
+
+                if (!stamp_is_valid(all.names[i]))
+                        continue;
+                r = snapshot_describe(layout, all.names[i], &snapshots[n], &why);
+                if (r == -ENOENT)
+                        continue; /* deleted meanwhile, or no directory */
+                if (r < 0) {
+                        snapshot_list_free(snapshots, n);
+                        return failure_set(failure, why.event, why.error, why.path, "%s",
+                                failure_message(&why));
+                }
+                n++;
+        }
+        *ret_snapshots = snapshots;
+        *ret_n = n;
+        return 0;
+}
+
+int snapshot_latest(const struct Layout *layout, int64_t now, char ret_stamp[STAMP_SIZE],
+        size_t *ret_skipped_future, struct Failure *failure) {
+        _cleanup_(names_clear) struct Names all = { 0 };
+        size_t skipped = 0;
+        int r;
+
+        r = list_names(layout, &all.names, &all.n, failure);
+        if (r < 0)
+                return r;
+        for (size_t i = all.n; i > 0; i--) {
+                int64_t made;
+
+                if (stamp_parse(all.names[i - 1], &made) < 0)
+                        continue;
+                if (made > now) {
+                        skipped++;
+                        continue;
+                }
+                memcpy(ret_stamp, all.names[i - 1], STAMP_SIZE);
+                if (ret_skipped_future)
+                        *ret_skipped_future = skipped;
+                return 0;
+        }
+        return failure_set(failure, EVENT_SNAPSHOT_NOT_FOUND, ENOENT, layout->snapshots,
+                "There is no snapshot in %s%s; take one with: systemctl start atocore-backup",
+                layout->snapshots, skipped ? " but for ones from the future" : "");
+}
+
+json_object *snapshot_list_to_json(
+        const struct Layout *layout, struct Snapshot *const *snapshots, size_t n) {
+        _cleanup_json_ json_object *object = json_object_new_object();
+        _cleanup_json_ json_object *array = json_object_new_array();
+
+        if (!object || !array)
+                return NULL;
+        for (size_t i = 0; i < n; i++) {
+                json_object *entry = snapshots[i]->metadata
+                        ? json_object_get(snapshots[i]->metadata)
+                        : json_object_new_object();
+
+                /* The directory's name is what every request goes by, whatever its metadata says.
+                 */
+                if (!entry ||
+                        json_object_object_add(
+                                entry, "stamp", json_object_new_string(snapshots[i]->stamp)) < 0 ||
+                        json_object_array_add(array, entry) < 0) {
+                        json_object_put(entry);
+                        return NULL;
+                }
+        }
+        if (json_object_object_add(
+                    object, "backup_dir", json_object_new_string(layout->snapshots)) < 0 ||
+                json_object_object_add(object, "backups", json_object_get(array)) < 0)
+                return NULL;
+        return STEAL(object);
+}
+
+static void describe_for_retention(json_object *metadata, struct RetentionInput *input) {
+        json_object *validation = NULL;
+
+        input->readable = true;
+        input->pinned = metadata_is_true(metadata, "pinned");
+        input->has_vector_store = metadata_is_true(metadata, "chroma_snapshot_included");
+        if (json_object_object_get_ex(metadata, "validation", &validation) &&
+                json_object_is_type(validation, json_type_object))
+                input->valid = metadata_is_true(validation, "valid");
+}
+
+int snapshot_retention_inputs(const struct Layout *layout, struct RetentionInput **ret_inputs,
+        size_t *ret_n, struct Failure *failure) {
+        _cleanup_(names_clear) struct Names all = { 0 };
+        _cleanup_free_ struct RetentionInput *inputs = NULL;
+        size_t n = 0;
+        int r;
+
+        r = list_names(layout, &all.names, &all.n, failure);
+        if (r < 0)
+                return r;
+        inputs = calloc(all.n + 1, sizeof *inputs);
+        if (!inputs)
+                return failure_out_of_memory(failure);
+        for (size_t i = 0; i < all.n; i++) {
+                struct RetentionInput *input = &inputs[n];
+                _cleanup_snapshot_ struct Snapshot *snapshot = NULL;
+                _cleanup_failure_ struct Failure why = { 0 };
+
+                *input = (struct RetentionInput){ 0 };
+                memcpy(input->name, all.names[i], strlen(all.names[i]) + 1);
+                if (stamp_is_valid(input->name)) {
+                        r = snapshot_describe(layout, input->name, &snapshot, &why);
+                        if (r == -ENOENT)
+                                continue;
+                        if (r == -ENOMEM)
+                                return failure_out_of_memory(failure);
+                        /* What cannot be read for another reason is kept as unreadable. */
+                        if (r >= 0 && snapshot->metadata)
+                                describe_for_retention(snapshot->metadata, input);
+                }
+                n++;
+        }
+        *ret_inputs = STEAL(inputs);
+        *ret_n = n;
+        return 0;
+}

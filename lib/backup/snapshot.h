@@ -54,6 +54,10 @@ int snapshot_list(const struct Layout *layout, struct Snapshot ***ret_snapshots,
 int snapshot_latest(const struct Layout *layout, int64_t now, char ret_stamp[STAMP_SIZE],
         size_t *ret_skipped_future, struct Failure *failure);
 
+/* {"backup_dir","backups":[{"stamp", …metadata}]}, oldest first. NULL when memory ran out. */
+struct json_object *snapshot_list_to_json(
+        const struct Layout *layout, struct Snapshot *const *snapshots, size_t n);
+
 struct Snapshot *snapshot_free(struct Snapshot *snapshot);
 DEFINE_POINTER_CLEANUP(struct Snapshot *, snapshot_free)
 #define _cleanup_snapshot_ _cleanup_(snapshot_freep)

@@ -227,6 +227,7 @@ void event_emit_failure(const struct Failure *failure) {
                 .id = failure->event,
                 .stamp = failure->stamp[0] != '\0' ? failure->stamp : NULL,
                 .path = failure->path,
+                .code = failure->code,
                 .error = failure->error,
         };
 

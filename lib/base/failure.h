@@ -21,6 +21,7 @@ struct Failure {
         int error;              /* errno value behind it, 0 when there is none */
         char stamp[STAMP_SIZE]; /* snapshot concerned, or "" */
         char *path;             /* object concerned, or NULL; owned */
+        const char *code;       /* static; says more than the event's own code, or NULL */
         char *message;          /* one sentence; owned; NULL when memory ran out */
 };
 
