@@ -7,7 +7,7 @@
  * key (CONFIG_INVALID). config_keys is the one table of all keys; atocore.conf(5) is tested
  * against it.
  *
- * The parser is libinih: a comment may also follow a value after " ;", a line holds 196 characters
+ * The parser is libinih: a comment may also follow a value after " ;", a line holds 198 characters
  * (Debian's build), and a line that begins with a blank continues the one above, which only
  * allowed_hosts takes.
  */
