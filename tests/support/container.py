@@ -13,6 +13,8 @@ from support import build
 from support.run import run
 from support.wait import wait_until
 
+ROOT = "/srv/storage/atocore"
+EXAMPLES = "/usr/share/doc/atocore/examples"
 SCRIPT = pathlib.Path(__file__).resolve().parent / "boot-container"
 # Nothing of the environment in which the tests run.
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "TERM": "dumb"}
@@ -31,6 +33,13 @@ def unavailable():
     if probe.status != 0:
         return f"no new namespaces can be made here: {probe.stderr.strip()}"
     return None
+
+
+def enter(pid, namespaces, command, check=True, **options):
+    """A command in namespaces of a process, as root."""
+    result = run(["nsenter", "--target", pid, *namespaces, "--", *command], env=ENVIRONMENT,
+                 **options)
+    return result.expect(0) if check else result
 
 
 class Container:
@@ -97,11 +106,16 @@ class Container:
 
     # What is done in it.
 
-    def run(self, *command, check=True, namespaces=("--all",), **options):
-        """A command in the container, as root."""
-        result = run(["nsenter", "--target", self.pid, *namespaces, "--", *command],
-                     env=ENVIRONMENT, **options)
-        return result.expect(0) if check else result
+    def run(self, *command, **options):
+        return enter(self.pid, ["--all"], command, **options)
+
+    def start(self, *command):
+        """A command in the container as a running subprocess.Popen, its stdin and stdout as text
+        pipes; the caller ends it."""
+        return subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", "nsenter", "--target", str(self.pid), "--all", "--",
+             *command],
+            env=ENVIRONMENT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def shell(self, script, **options):
         return self.run("sh", "-euc", script, **options)
@@ -133,16 +147,39 @@ class Container:
         else:
             path.unlink(missing_ok=True)
 
-    def curl(self, *arguments, **options):
-        return self.run("curl", "--silent", "--show-error", "--max-time", "60", *arguments,
-                        **options)
+    def owner(self, name):
+        """By name, as the container knows the ids: "root:atocore"."""
+        return self.run("stat", "--format=%U:%G", name).stdout.strip()
 
-    def get(self, path, *arguments, expect=200, base="http://127.0.0.1:8100"):
-        """The JSON of one GET (or what else the arguments ask for) over TCP from the loopback."""
-        out = self.curl("--write-out", "\n%{http_code}", *arguments, base + path).stdout
+    def drop_in(self, unit, text, name="test.conf"):
+        """A drop-in for a unit; the `container` fixture removes all of them."""
+        self.write(f"/etc/systemd/system/{unit}.d/{name}", text)
+        self.systemctl("daemon-reload")
+
+    def drop_in_example(self, example, *units, replace=None):
+        """One of the drop-ins that are ready to copy, with texts in it replaced by others."""
+        text = self.path(f"{EXAMPLES}/drop-ins/{example}.conf").read_text()
+        for old, new in (replace or {}).items():
+            assert old in text
+            text = text.replace(old, new)
+        for unit in units:
+            self.write(f"/etc/systemd/system/{unit}.d/{example}.conf", text)
+        self.systemctl("daemon-reload")
+
+    def request(self, path, *arguments, expect=200):
+        """The JSON of a request by curl, over TCP from the loopback if the arguments do not say
+        otherwise."""
+        out = self.run("curl", "--silent", "--show-error", "--max-time", "60", "--write-out",
+                       "\n%{http_code}", *arguments, "http://127.0.0.1:8100" + path).stdout
         body, status = out.rsplit("\n", 1)
         assert int(status) == expect, f"{path}: HTTP {status}\n{body}"
         return json.loads(body)
+
+    def get(self, path, *arguments, expect=200):
+        return self.request(path, *arguments, expect=expect)
+
+    def post(self, path, body, *arguments, expect=200):
+        return self.request(path, "--json", json.dumps(body), *arguments, expect=expect)
 
     def journal(self, unit):
         """The entries of the last run of a unit: what it said, and what systemd said of it."""
@@ -157,3 +194,15 @@ class Container:
         """Of these, the events: {ATOCORE_CODE: entry}."""
         return {entry["ATOCORE_CODE"]: entry for entry in self.journal(unit)
                 if "ATOCORE_CODE" in entry}
+
+    def foreign_owned(self):
+        """What in the storage root is not atocore's or has another mode than it should: a listing,
+        empty if all is well."""
+        return self.run("find", ROOT, "-xdev", "(", "!", "-user", "atocore", "-o", "!", "-group",
+                        "atocore", "-o", "-type", "d", "!", "-perm", "0750", "-o", "-type", "f",
+                        "!", "-perm", "0640", ")", "-ls").stdout
+
+    def filters_addresses(self):
+        """Whether IPAddressDeny= works here; systemd says when the kernel does not do it."""
+        return "BPF" not in self.run("journalctl", "--identifier=systemd", "--grep=BPF",
+                                     check=False).stdout
