@@ -25,6 +25,7 @@
         X(PRUNE_STARTED,           "d01965b0ca6d4ed0afb821eadeca76a8", LOG_INFO,     0) \
         X(PRUNE_DONE,              "f9bfc069ca94441899bcf3818d377365", LOG_INFO,     0) \
         X(SNAPSHOT_DELETED,        "6f5c38065baa486787cef24ecc20053d", LOG_NOTICE,   0) \
+        X(ARCHIVE_DELETED,         "677b205795fa43e5b064b9650ec8724a", LOG_NOTICE,   0) \
         X(LEFTOVER_REMOVED,        "41454deef787441ab518d4a2ee7c4d22", LOG_NOTICE,   0) \
         X(SNAPSHOT_PINNED,         "a9b46c5fa48d4564911e4c4ae387140d", LOG_INFO,     0) \
         /* Called or configured wrongly. */ \
@@ -60,6 +61,7 @@
         X(BACKUP_CHECK_FAILED,     "1126da38e5ab4969b4755324557c38fb", LOG_ERR,      EX_DATAERR) \
         X(SNAPSHOT_INVALID,        "562b844f8ddd44fb99ac51caef0f1be1", LOG_ERR,      EX_DATAERR) \
         X(SNAPSHOT_WARNING,        "43e8d1d5f3ad48328381e64f6e2c84a6", LOG_WARNING,  0) \
+        X(SNAPSHOT_IN_FUTURE,      "c221b5585c6b43dcbf3769fa843d94fe", LOG_WARNING,  0) \
         X(SNAPSHOT_NOT_FOUND,      "0bc43e4236564f54a5efb7a8453fc0aa", LOG_ERR,      EX_NOINPUT) \
         X(PRUNE_REFUSED,           "613db90871d04b1ba3d41f604304e906", LOG_ERR,      EX_DATAERR) \
         X(STATE_NOT_SAVED,         "6c9859548be340cb86fdc92c3753d144", LOG_WARNING,  0) \
