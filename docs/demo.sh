@@ -103,12 +103,14 @@ export stamp
 show 'cd backups/snapshots/$stamp && sha256sum -c SHA256SUMS && cd ../../..'
 
 say 'One byte of it changes, as on a failing disk: caught, with what to do about it'
-show 'printf X | dd status=none of=backups/snapshots/$stamp/db/atocore.db bs=1 seek=5000 conv=notrunc'
+show 'printf X |
+        dd status=none bs=1 seek=5000 conv=notrunc of=backups/snapshots/$stamp/db/atocore.db'
 show_failing 'atocore-validate'
 
 say 'Sixty days of backups, and what retention makes of them'
 show 'day=0; while [ $day -lt 60 ]; do
-        ATOCORE_NOW=$(date -u -d "2026-02-01 06:00 UTC + $day days" +%Y%m%dT%H%M%SZ) atocore-backup -q
+        stamp=$(date -u -d "2026-02-01 06:00 UTC + $day days" +%Y%m%dT%H%M%SZ)
+        ATOCORE_NOW=$stamp atocore-backup --quiet
         day=$((day + 1))
 done'
 show 'atocore-prune --dry-run --now 20260402T080000Z'

@@ -138,13 +138,15 @@ def test_projects_are_offered_to_ingest(complete, stamps):
 
 
 def test_what_cannot_be_read_is_not_offered(complete, tmp_path):
-    assert complete("atocore-backup", "--root", str(tmp_path / "none"), "--pin-snapshot", "") == set()
+    none = str(tmp_path / "none")
+    assert complete("atocore-backup", "--root", none, "--pin-snapshot", "") == set()
 
 
 def test_directories_are_offered_for_the_root(complete, tmp_path):
     (tmp_path / "home" / "storage").mkdir()
     (tmp_path / "home" / "storage-file").write_text("")
-    assert {word.rstrip("/") for word in complete("atocore-backup", "--root", "stor")} == {"storage"}
+    offered = complete("atocore-backup", "--root", "stor")
+    assert {word.rstrip("/") for word in offered} == {"storage"}
 
 
 def test_nothing_is_offered_for_free_text(complete):

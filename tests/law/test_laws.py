@@ -35,6 +35,8 @@ BREACHES = {
         ({"lib/base/a.c": f"int a(void) {{ {call}; }}"}, "lib/base/a.c:1")
         for call in ("exit(1)", "abort()", "printf(x)", 'fprintf(stderr, "x")', "puts(x)",
                      "syslog(3, x)", 'sd_journal_send("x")', "assert(0)", "fputs(x, stderr)")
+    ] + [
+        ({"lib/base/a.c": "#include <err.h>"}, "err.h"),
     ],
     laws.licence: [
         ({"lib/base/a.c": "int a;\n"}, "lib/base/a.c"),
@@ -70,7 +72,7 @@ BREACHES = {
         ({"a.md": "x"}, "newline"),
         ({"a.md": "x\r\n"}, "a.md:1"),
         ({"ops/a.c": "\tx;\n"}, "tab"),
-        ({"ops/a.c": "x" * 101 + "\n"}, "101 columns"),
+        ({"tests/a.py": "x" * 101 + "\n"}, "101 columns"),
         ({"ops/a.c": b"\xff\n"}, "UTF-8"),
     ],
     laws.built: [
