@@ -43,7 +43,7 @@ LONGER = {}
 
 # Where a process may end, and text may be printed: the edge. (A forked helper ends with _exit().)
 PRINTING = re.compile(
-    r"\b(exit|abort|assert|printf|vprintf|puts|putchar|perror|syslog|vsyslog|sd_journal_\w+)\s*\("
+    r"\b(exit|abort|assert|v?printf|puts|putchar|perror|v?syslog|sd_journal_\w+)\s*\("
     r"|#\s*include\s*<err\.h>|\bv?fprintf\s*\(\s*std(?:err|out)\b|\bfputs\s*\([^;]*\bstd(?:err|out)\b")
 EDGE = ("lib/base/event.c", "lib/command/")
 
