@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What is installed: units that systemd takes without a word, and what they promise by themselves."""
+
+import datetime
+import re
+import stat
+
+import pytest
+
+from support.container import ROOT
+
+SERVICES = ("atocore", "atocore-backup", "atocore-backup-full", "atocore-ingest", "atocore-prune",
+            "atocore-validate")
+TIMERS = SERVICES[1:]
+SOCKETS = ("atocore", "atocore-admin")
+UNITS = [*(f"{name}.service" for name in SERVICES), *(f"{name}.timer" for name in TIMERS),
+         *(f"{name}.socket" for name in SOCKETS), "atocore.target"]
+
+
+def exposures(text):
+    """What systemd-analyze security says: {unit: exposure}."""
+    return {unit: float(exposure) for unit, exposure in
+            re.findall(r"Overall exposure level for (\S+): ([\d.]+)", text)}
+
+
+def elapses(container, expression, since, count):
+    """The moments at which a calendar expression elapses."""
+    text = container.run("env", "TZ=UTC", "systemd-analyze", "calendar", f"--base-time={since}",
+                         f"--iterations={count}", expression).stdout
+    return [datetime.datetime.strptime(moment, "%Y-%m-%d %H:%M:%S") for moment in
+            re.findall(r"(?:Next elapse|Iter\. #\d+): \w{3} (\S+ \S+) UTC", text)]
+
+
+def calendars(container, timer):
+    text = container.systemctl("cat", f"{timer}.timer").stdout
+    return re.findall(r"^OnCalendar=(.+)$", text, re.MULTILINE)
+
+
+def test_sockets_and_timers_are_on_after_boot_and_nothing_runs(booted):
+    expected = {unit: "active" for unit in UNITS if not unit.endswith(".service")}
+    assert {unit: booted.states.get(unit) for unit in expected} == expected
+    assert all(state == "inactive" for unit, state in booted.states.items()
+               if unit.endswith(".service"))
+
+
+def test_all_units_are_installed_and_verify_clean(container):
+    result = container.run("systemd-analyze", "--man=no", "verify", *UNITS)
+    assert "atocore" not in result.stdout + result.stderr, result
+
+
+def test_documentation_that_units_name_is_installed(container):
+    named = set(re.findall(r"\b(?:man|file):\S+", container.systemctl("cat", *UNITS).stdout))
+    assert named
+    missing = []
+    for name in named:
+        page = re.fullmatch(r"man:(\S+)\((\d)\)", name)
+        path = (f"/usr/share/man/man{page[2]}/{page[1]}.{page[2]}" if page
+                else name.removeprefix("file://"))
+        if not any(container.path(p).exists() for p in (path, path + ".gz")):
+            missing.append(name)
+    assert not missing
+
+
+@pytest.mark.parametrize("how", ["installed", "with-drop-ins", "offline"])
+def test_services_are_rated_safe(container, how):
+    if how == "with-drop-ins":
+        container.drop_in_example("listen-on-lan", "atocore.socket")
+        container.drop_in_example("vault-under-home", "atocore.service", "atocore-ingest.service")
+        container.drop_in_example("other-storage-root", *(f"{name}.service" for name in SERVICES))
+    units = [f"{name}.service" for name in SERVICES]
+    if how == "offline":
+        directory = container.show("atocore.service", "FragmentPath").rpartition("/")[0]
+        text = "".join(container.run("systemd-analyze", "--no-pager", "--offline=true", "security",
+                                     f"{directory}/{unit}").stdout for unit in units)
+    else:
+        text = container.run("systemd-analyze", "--no-pager", "security", *units).stdout
+    found = exposures(text)
+    assert set(found) == set(units)
+    assert {unit: exposure for unit, exposure in found.items() if exposure > 1.0} == {}
+
+
+def test_services_can_write_one_path(container):
+    for name in SERVICES:
+        user, group, paths, mounts, root = container.show(
+            f"{name}.service", "User", "Group", "ReadWritePaths", "RequiresMountsFor",
+            "ProtectSystem")
+        assert (user, group, root) == ("atocore", "atocore", "strict")
+        assert paths == f"-{ROOT}"
+        assert ROOT in mounts.split()
+
+
+def test_every_day_has_one_backup_full_on_sundays_and_the_first(container):
+    since, days = datetime.datetime(2026, 1, 1), 800
+    def starts(timer):
+        return [moment for expression in calendars(container, timer)
+                for moment in elapses(container, expression, "2025-12-31 12:00:00", days)
+                if moment < since + datetime.timedelta(days)]
+
+    plain, full = starts("atocore-backup"), set(starts("atocore-backup-full"))
+    every = {since + datetime.timedelta(day, hours=6) for day in range(days)}
+    assert full == {moment for moment in every if moment.weekday() == 6 or moment.day == 1}
+    assert set(plain) == every - full
+    assert len(plain) == len(set(plain))
+
+
+def test_ingest_never_starts_with_a_backup(container):
+    [expression] = calendars(container, "atocore-ingest")
+    minutes = {moment.minute for moment in elapses(container, expression, "2026-01-01 00:00:00", 96)}
+    assert len(minutes) == 4 and 0 not in minutes
+
+
+def test_timers_make_up_for_a_missed_turn_and_wait_for_the_clock(container):
+    for name in TIMERS:
+        persistent, after = container.show(f"{name}.timer", "Persistent", "After")
+        assert persistent == "yes"
+        assert "time-sync.target" in after.split()
+
+
+def test_operations_have_time_and_are_not_tried_again(container):
+    for name in TIMERS:
+        kind, restart, timeout, nice = container.show(
+            f"{name}.service", "Type", "Restart", "TimeoutStartUSec", "Nice")
+        assert (kind, restart) == ("oneshot", "no")
+        assert timeout == "infinity" or int(timeout.rstrip("h")) >= 2
+        assert int(nice) > 0
+
+
+def test_user_is_made_without_a_login(container):
+    name, _, _, _, _, home, shell = container.run("getent", "passwd", "atocore").stdout.strip().split(":")
+    assert (name, home) == ("atocore", ROOT)
+    assert shell.endswith("/nologin")
+
+
+def test_admin_socket_is_for_root_and_the_group(container):
+    for path, mode in (("/run/atocore", 0o750), ("/run/atocore/admin.sock", 0o660)):
+        status = container.path(path).stat()
+        assert stat.S_IMODE(status.st_mode) == mode
+        assert container.owner(path) == "root:atocore"
+
+
+def test_storage_root_is_made_for_atocore_alone(container):
+    listing = container.run("find", ROOT, "-printf", "%P %M %u:%g\n").stdout.splitlines()
+    assert len(listing) == 16
+    assert {line.split(" ", 1)[1] for line in listing} == {"drwxr-x--- atocore:atocore"}
+
+
+def test_storage_root_is_not_made_at_boot(container):
+    """tmpfiles.d, all of it, as at boot: below a mount point whose disk is away, nothing appears."""
+    container.remove("/srv/storage")
+    container.path("/srv/storage").mkdir()
+    container.run("systemd-tmpfiles", "--create", "--boot", check=False)
+    assert list(container.path("/srv/storage").iterdir()) == []
+
+
+def test_storage_root_leaves_foreign_sources_as_they_are(container):
+    container.shell(f"chown 1000:1000 {ROOT}/sources/vault && chmod 755 {ROOT}/sources/vault")
+    container.run("systemd-tmpfiles", "--create", "/usr/share/atocore/storage-root.conf")
+    assert container.path(f"{ROOT}/sources/vault").stat().st_uid == 1000
+    assert stat.S_IMODE(container.path(f"{ROOT}/sources/vault").stat().st_mode) == 0o755
+
+
+def test_target_stops_and_starts_everything(container):
+    container.systemctl("start", "atocore.service")
+    container.systemctl("stop", "atocore.target")
+    assert {unit: container.show(unit, "ActiveState") for unit in UNITS} == dict.fromkeys(
+        UNITS, "inactive")
+    container.systemctl("start", "atocore.target")
+    on = [unit for unit in UNITS if not unit.endswith(".service")]
+    assert {unit: container.show(unit, "ActiveState") for unit in on} == dict.fromkeys(on, "active")
