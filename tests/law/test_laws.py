@@ -7,7 +7,7 @@ from support import laws
 from support.source import Tree
 
 SPDX = "/* SPDX-License-Identifier: LGPL-2.1-or-later */\n"
-LIBRARIES = "| library | included by |\n|---|---|\n| `sqlite3` | `lib/base/sqlite` |\n"
+LIBRARIES = "| library | used by |\n|---|---|\n| `sqlite3` | `lib/base/sqlite` |\n"
 EVENTS = f'X(DONE, "{"0" * 32}", LOG_INFO, 0)\n'
 LOST = f'X(LOST, "{"1" * 32}", LOG_ERR, EX_IOERR)\n'
 
@@ -28,6 +28,7 @@ BREACHES = {
         ({"lib/backup/a.c": "#include <sqlite3.h>"}, "lib/backup/a.c"),
         ({"daemon/a.c": "#include <microhttpd.h>"}, "libmicrohttpd"),
         ({"lib/base/a.h": "#include <json-c/json.h>"}, "json-c"),
+        ({"lib/backup/a.c": "sqlite3_step(s);"}, "sqlite3"),
         ({"lib/base/sqlite.c": ""}, "it does not"),
         ({"docs/architecture.md": "no table"}, "no table"),
     ],
