@@ -3,11 +3,10 @@
 #include "lib/base/sqlite.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#define BUSY_TIMEOUT_MS 30000
 
 /* SQLite's result codes by what an operator must do about them. */
 static const struct {
@@ -34,27 +33,48 @@ static const struct {
         { SQLITE_READONLY, EVENT_WRITE_FAILED, EROFS, "check owner, mode and mount of the file" },
 };
 
-int sqlite_failure(sqlite3 *db, struct Failure *failure, const char *doing) {
-        int code = db ? sqlite3_extended_errcode(db) : SQLITE_NOMEM;
-        const char *path = db ? sqlite3_db_filename(db, "main") : NULL;
-        const char *text = db ? sqlite3_errmsg(db) : sqlite3_errstr(code);
-        int system = db ? sqlite3_system_errno(db) : 0;
+/* I/O errors that mean: it could not be written. */
+static bool is_write(int code) {
+        switch (code) {
+        case SQLITE_IOERR_WRITE:
+        case SQLITE_IOERR_FSYNC:
+        case SQLITE_IOERR_DIR_FSYNC:
+        case SQLITE_IOERR_TRUNCATE:
+        case SQLITE_IOERR_DELETE:
+        case SQLITE_IOERR_SHMSIZE:
+                return true;
+        default:
+                return false;
+        }
+}
 
-        if (!path || !path[0])
-                path = "the database";
+int sqlite_failure_of(int code, int error, const char *text, const char *path,
+        struct Failure *failure, const char *doing) {
+        if (!text)
+                text = sqlite3_errstr(code);
         for (size_t i = 0; i < sizeof sqlite_outcomes / sizeof sqlite_outcomes[0]; i++)
                 if (sqlite_outcomes[i].code == (code & 0xff))
                         return failure_set(failure, sqlite_outcomes[i].event,
                                 sqlite_outcomes[i].error, path, "Cannot %s in %s: %s; %s", doing,
                                 path, text, sqlite_outcomes[i].action);
         /* What the system said is more use than "disk I/O error" or "unable to open". */
-        if (((code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN) && system != 0) {
-                if (system == ENOSPC || system == EDQUOT || system == EROFS)
-                        return failure_set_write(failure, system, path, doing);
-                return failure_set_read(failure, system, path, doing);
+        if (((code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN) && error != 0) {
+                char what[128];
+
+                (void) snprintf(what, sizeof what, "%s in", doing);
+                if (is_write(code) || error == ENOSPC || error == EDQUOT || error == EROFS)
+                        return failure_set_write(failure, error, path, what);
+                return failure_set_read(failure, error, path, what);
         }
         return failure_set(failure, EVENT_DATABASE_FAILED, EIO, path, "Cannot %s in %s: %s", doing,
                 path, text);
+}
+
+int sqlite_failure(sqlite3 *db, struct Failure *failure, const char *doing) {
+        const char *path = sqlite3_db_filename(db, "main");
+
+        return sqlite_failure_of(sqlite3_extended_errcode(db), sqlite3_system_errno(db),
+                sqlite3_errmsg(db), path && path[0] ? path : "the database", failure, doing);
 }
 
 /* What SQLite would only call "unable to open", or take for a new database. */
@@ -84,12 +104,14 @@ static int check_file(const char *path, enum SqliteMode mode, struct Failure *fa
 static char *immutable_uri(const char *path) {
         static const char unescaped[] =
                 "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/";
-        char *uri = malloc(strlen(path) * 3 + sizeof "file:?immutable=1");
+        char *uri = malloc(strlen(path) * 3 + sizeof "file://?immutable=1");
         char *out = uri;
 
         if (!uri)
                 return NULL;
-        out = stpcpy(out, "file:");
+        /* With an empty authority, or a path that begins with two slashes would be taken for one.
+         */
+        out = stpcpy(out, path[0] == '/' ? "file://" : "file:");
         for (const char *p = path; *p; p++)
                 if (strchr(unescaped, *p))
                         *out++ = *p;
@@ -99,23 +121,31 @@ static char *immutable_uri(const char *path) {
         return uri;
 }
 
-static int configure(sqlite3 *db, enum SqliteMode mode, struct Failure *failure) {
-        const char *pragmas = "PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;";
-        int r;
+/* SQLite would make it 0644. Its -wal, -shm and -journal get the mode of the database. */
+static int create_file(const char *path, struct Failure *failure) {
+        int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, FILE_MODE);
 
+        if (fd < 0)
+                return errno == EEXIST ? 0 : failure_set_write(failure, errno, path, "create");
+        (void) close(fd); /* new, so no connection of this process has locks on it */
+        return 0;
+}
+
+static bool configure(sqlite3 *db, enum SqliteMode mode) {
         (void) sqlite3_extended_result_codes(db, 1);
-        (void) sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
+        (void) sqlite3_busy_timeout(db, SQLITE_BUSY_TIMEOUT_MS);
         /* A checkpoint on close would write into a database that we may only have come to read. */
         if (mode != SQLITE_MODE_IMMUTABLE)
                 (void) sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-        if (mode == SQLITE_MODE_READ)
-                pragmas =
-                        "PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF; PRAGMA query_only=ON;";
-        r = sqlite_execute(db, pragmas, failure);
-        if (r < 0)
-                return r;
+        if (sqlite3_exec(db, "PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF", NULL, NULL,
+                    NULL) != SQLITE_OK)
+                return false;
+        if (mode == SQLITE_MODE_READ &&
+                sqlite3_exec(db, "PRAGMA query_only=ON", NULL, NULL, NULL) != SQLITE_OK)
+                return false;
         /* Reads the header and the schema: what is no database says so here, not at first use. */
-        return sqlite_execute(db, "SELECT count(*) FROM sqlite_schema", failure);
+        return sqlite3_exec(db, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL) ==
+                SQLITE_OK;
 }
 
 int sqlite_open(const char *path, enum SqliteMode mode, sqlite3 **ret_db, struct Failure *failure) {
@@ -132,14 +162,19 @@ int sqlite_open(const char *path, enum SqliteMode mode, sqlite3 **ret_db, struct
                 if (!uri)
                         return failure_out_of_memory(failure);
                 flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX;
-        } else if (mode == SQLITE_MODE_CREATE)
-                flags |= SQLITE_OPEN_CREATE;
+        } else if (mode == SQLITE_MODE_CREATE) {
+                r = create_file(path, failure);
+                if (r < 0)
+                        return r;
+        }
 
-        if (sqlite3_open_v2(uri ? uri : path, &db, flags, NULL) != SQLITE_OK)
-                return sqlite_failure(db, failure, "open");
-        r = configure(db, mode, failure);
-        if (r < 0)
-                return r;
+        if (sqlite3_open_v2(uri ? uri : path, &db, flags, NULL) != SQLITE_OK ||
+                !configure(db, mode)) {
+                if (!db)
+                        return failure_out_of_memory(failure);
+                return sqlite_failure_of(sqlite3_extended_errcode(db), sqlite3_system_errno(db),
+                        sqlite3_errmsg(db), path, failure, "open the database");
+        }
         *ret_db = STEAL(db);
         return 0;
 }

@@ -21,17 +21,22 @@
 /* application_id of a database of ours: "ATOC" (https://sqlite.org/fileformat.html §1.3.11). */
 #define SQLITE_APPLICATION_ID 0x41544f43
 
+/* How long a connection waits for the locks of others before it fails with LOCK_BUSY (-EAGAIN). */
+#define SQLITE_BUSY_TIMEOUT_MS 30000
+
 enum SqliteMode {
         SQLITE_MODE_READ,      /* the live database, query only */
         SQLITE_MODE_WRITE,     /* the live database; must exist; no checkpoint on close */
-        SQLITE_MODE_CREATE,    /* the same, created when absent */
+        SQLITE_MODE_CREATE,    /* the same, created with FILE_MODE when absent */
         SQLITE_MODE_SOURCE,    /* source of an online copy: no CREATE, no checkpoint on close */
         SQLITE_MODE_IMMUTABLE, /* nobody writes it, read-only media: no locks, no -wal, no -shm */
 };
 
 /* DATABASE_MISSING (-ENOENT), DATABASE_INVALID (-EBADMSG: no SQLite file, or damaged),
- * PERMISSION_DENIED (-EACCES), DATABASE_FAILED otherwise. An empty file opened for anything but
- * CREATE is DATABASE_INVALID. Foreign keys are on, busy timeout 30 s. */
+ * PERMISSION_DENIED (-EACCES), LOCK_BUSY (-EAGAIN), the failures of reading and writing files,
+ * DATABASE_FAILED otherwise. An empty file opened for anything but CREATE is DATABASE_INVALID.
+ * Foreign keys are on. Opening finishes what a crash interrupted, as each SQLite program does: a
+ * hot journal is rolled back, a -wal is recovered; not with IMMUTABLE. */
 int sqlite_open(const char *path, enum SqliteMode mode, sqlite3 **ret_db, struct Failure *failure);
 sqlite3 *sqlite_close(sqlite3 *db);
 DEFINE_POINTER_CLEANUP(sqlite3 *, sqlite_close)
@@ -39,6 +44,10 @@ DEFINE_POINTER_CLEANUP(sqlite3 *, sqlite_close)
 
 /* The failure of the last call on `db`; `doing` reads "read interactions". Returns its -errno. */
 int sqlite_failure(sqlite3 *db, struct Failure *failure, const char *doing);
+/* The same for a result code that no connection has (any more): extended `code`, errno value of
+ * the system call behind it or 0, text or NULL for SQLite's own. */
+int sqlite_failure_of(int code, int error, const char *text, const char *path,
+        struct Failure *failure, const char *doing);
 
 /* One or more statements without results. */
 int sqlite_execute(sqlite3 *db, const char *sql, struct Failure *failure);
@@ -63,19 +72,24 @@ static inline void sqlite_rollbackp(sqlite3 **db) {
 #define _cleanup_rollback_ _cleanup_(sqlite_rollbackp)
 
 /* A consistent copy of the database at `source` as the new file `target` (-EEXIST when it is
- * there), self-contained: no -wal, no -shm, journal mode DELETE. Other processes may go on writing.
- * By clone where the file system has it, else by the backup API in one step. Not yet fsynced.
- * On failure `target` may be left incomplete: the caller stages it. */
+ * there), self-contained: no -wal, no -shm, journal mode DELETE, FILE_MODE. Other processes may go
+ * on writing. By clone where the file system has it (COPY_CLONED; this checkpoints the source),
+ * else by the backup API in one transaction (COPY_READ_WRITE; the source's file stays as it is).
+ * Not yet fsynced. Failures as of sqlite_open(), NO_SPACE, INTERRUPTED; `path` in them is the file
+ * at fault. On failure `target` may be left incomplete: the caller stages it. */
 int sqlite_copy(const struct Operation *operation, const char *source, const char *target,
         enum CopyMethod *ret_method, struct Failure *failure);
 
-/* PRAGMA integrity_check of an unchanging file (immutable, read-only). *ret_problem is NULL when it
- * is sound, else the first lines of what is wrong; *ret_unchecked is NULL when all of it could be
- * looked at, else what could not and why (a virtual table whose module or tokenizer this program
- * does not have): no damage, but no proof either. The caller frees both. The return value is
+/* PRAGMA integrity_check of an unchanging file (opened IMMUTABLE). *ret_problem is NULL when it is
+ * sound, else the first of what is wrong. *ret_unchecked is NULL when all of it could be looked at,
+ * else what could not and why: tables that need a module, tokenizer, collation or function that
+ * this program does not have. That is no damage, but no proof either; the pages of such tables and
+ * all other tables were checked. Both are one line, the caller frees them. The return value is
  * -errno only where it could not be told (-EIO, -ENOMEM, -EINTR when cancelled). */
 int sqlite_check_integrity(const struct Operation *operation, sqlite3 *db, char **ret_problem,
         char **ret_unchecked, struct Failure *failure);
-/* PRAGMA foreign_key_check: number of violating rows, and the table of the first (caller frees). */
+/* PRAGMA foreign_key_check: number of violating rows, and the table of the first (NULL when there
+ * is none; caller frees). DATABASE_FAILED where the schema does not let it be told: a parent
+ * without that key. */
 int sqlite_check_foreign_keys(
         sqlite3 *db, uint64_t *ret_violations, char **ret_table, struct Failure *failure);
