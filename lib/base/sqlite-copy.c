@@ -3,13 +3,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "lib/base/sqlite.h"
@@ -30,65 +28,57 @@
  */
 struct Cloner {
         pid_t pid;
-        int socket[2]; /* [0]: requests to it, [1]: answers from it */
+        int socket;
 };
 
 #define CLONER_INIT                                                                                \
-        {                                                                                          \
-                .socket = { -1, -1 }                                                               \
-        }
+        { .socket = -1 }
 
 static void cloner_clear(struct Cloner *cloner) {
-        for (size_t i = 0; i < 2; i++)
-                if (cloner->socket[i] >= 0)
-                        (void) close(cloner->socket[i]);
-        if (cloner->pid > 0) {
-                int status;
-                /* It ends by itself: its request pipe is closed now. */
+        int status;
+
+        if (cloner->socket >= 0) {
+                /* It ends by itself at this end of file, which close() alone would not make where
+                 * another thread has forked meanwhile. */
+                (void) shutdown(cloner->socket, SHUT_RDWR);
+                (void) close(cloner->socket);
+        }
+        if (cloner->pid > 0)
                 while (waitpid(cloner->pid, &status, 0) < 0 && errno == EINTR)
                         ;
-        }
 }
 
-__attribute__((noreturn)) static void cloner_main(
-        const char *source, const char *target, int requests, int answers) {
-        int from, to;
+__attribute__((noreturn)) static void cloner_main(const char *source, int target, int socket) {
+        int from;
         char request;
 
         (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
-        from = open(source, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-        to = from < 0 ? -1 : open(target, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
-        while (read(requests, &request, 1) == 1) {
-                int error = from < 0 || to < 0 || ioctl(to, FICLONE, from) < 0 ? errno : 0;
-                if (write(answers, &error, sizeof error) != (ssize_t) sizeof error)
+        from = open(source, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        while (recv(socket, &request, 1, 0) == 1) {
+                /* Emptied first: a clone never makes its target shorter. */
+                int error = from < 0 || ftruncate(target, 0) < 0 || ioctl(target, FICLONE, from) < 0
+                        ? errno
+                        : 0;
+                if (send(socket, &error, sizeof error, MSG_NOSIGNAL) != (ssize_t) sizeof error)
                         break;
         }
         _exit(0);
 }
 
-static int cloner_start(struct Cloner *cloner, const char *source, const char *target) {
-        int requests[2], answers[2];
+static int cloner_start(struct Cloner *cloner, const char *source, int target) {
+        int sockets[2], r;
 
-        if (pipe2(requests, O_CLOEXEC) < 0)
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
                 return -errno;
-        if (pipe2(answers, O_CLOEXEC) < 0) {
-                int r = -errno;
-                (void) close(requests[0]);
-                (void) close(requests[1]);
-                return r;
-        }
-        cloner->socket[0] = requests[1];
-        cloner->socket[1] = answers[0];
+        cloner->socket = sockets[0];
         cloner->pid = fork();
+        r = cloner->pid < 0 ? -errno : 0;
         if (cloner->pid == 0) {
-                /* Only the parent may hold the writing end: its close is our end of file. */
-                (void) close(requests[1]);
-                (void) close(answers[0]);
-                cloner_main(source, target, requests[0], answers[1]);
+                (void) close(sockets[0]);
+                cloner_main(source, target, sockets[1]);
         }
-        (void) close(requests[0]);
-        (void) close(answers[1]);
-        return cloner->pid < 0 ? -errno : 0;
+        (void) close(sockets[1]);
+        return r;
 }
 
 /* One clone of the whole file. Any failure means: copy in another way. */
@@ -96,16 +86,16 @@ static bool cloner_clone(struct Cloner *cloner) {
         int error = EIO;
         ssize_t n;
 
-        if (write(cloner->socket[0], "c", 1) != 1)
+        if (send(cloner->socket, "c", 1, MSG_NOSIGNAL) != 1)
                 return false;
         do
-                n = read(cloner->socket[1], &error, sizeof error);
+                n = recv(cloner->socket, &error, sizeof error, 0);
         while (n < 0 && errno == EINTR);
         return n == (ssize_t) sizeof error && error == 0;
 }
 
-/* Everything that was committed is in the main file and stays as it is while `writer` holds its
- * transaction? A checkpoint cannot run on the connection that has the transaction. */
+/* Is everything that was committed in the main file? A checkpoint cannot run on the connection that
+ * has the write transaction, so this takes another one. */
 static bool is_checkpointed(const char *path) {
         _cleanup_sqlite_ sqlite3 *db = NULL;
         int in_log = 0, done = 0;
@@ -118,28 +108,30 @@ static bool is_checkpointed(const char *path) {
         return in_log == done; /* both -1: the database has no log */
 }
 
-/* Whether `target` now shares its blocks with `source` in a consistent state. When not, nothing of
- * it is left. */
-static bool copy_by_clone(const char *source, const char *target) {
-        _cleanup_(cloner_clear) struct Cloner cloner = CLONER_INIT;
-        _cleanup_sqlite_ sqlite3 *writer = NULL;
+/* Clones while nobody can write: with the write lock held and the log, where there is one, all
+ * checkpointed, the main file stays as it is. */
+static bool clone_quiet(struct Cloner *cloner, sqlite3 *from, const char *source) {
         sqlite3 *transaction _cleanup_rollback_ = NULL;
-        bool cloned = false;
+
+        if (sqlite_begin(from, NULL) < 0)
+                return false;
+        transaction = from;
+        return is_checkpointed(source) && cloner_clone(cloner);
+}
+
+/* Whether the file behind `target` now shares its blocks with `source` in a consistent state. When
+ * not, it may hold anything. */
+static bool copy_by_clone(sqlite3 *from, const char *source, int target) {
+        _cleanup_(cloner_clear) struct Cloner cloner = CLONER_INIT;
+        bool cloned;
 
         /* A first clone only tells whether the file system can: where it cannot, no writer of
          * another program is ever made to wait. */
         if (cloner_start(&cloner, source, target) < 0 || !cloner_clone(&cloner))
-                goto finish;
-        if (sqlite_open(source, SQLITE_MODE_SOURCE, &writer, NULL) < 0)
-                goto finish;
-        (void) sqlite3_busy_timeout(writer, CLONE_BUSY_TIMEOUT_MS);
-        if (sqlite_begin(writer, NULL) < 0)
-                goto finish;
-        transaction = writer;
-        cloned = is_checkpointed(source) && cloner_clone(&cloner);
-finish:
-        if (!cloned)
-                (void) unlink(target);
+                return false;
+        (void) sqlite3_busy_timeout(from, CLONE_BUSY_TIMEOUT_MS);
+        cloned = clone_quiet(&cloner, from, source);
+        (void) sqlite3_busy_timeout(from, SQLITE_BUSY_TIMEOUT_MS);
         return cloned;
 }
 
@@ -162,39 +154,52 @@ static int open_target(const char *target, sqlite3 **ret_db, struct Failure *fai
         return 0;
 }
 
-static int copy_steps(const struct Operation *operation, sqlite3_backup *copy, sqlite3 *to,
-        struct Failure *failure) {
+/* The backup API does not say on which of the two databases it failed. */
+static int copy_failure(
+        int code, int error, const char *source, const char *target, struct Failure *failure) {
+        switch (code) {
+        case SQLITE_FULL:
+        case SQLITE_IOERR_WRITE:
+        case SQLITE_IOERR_TRUNCATE:
+        case SQLITE_READONLY:
+                return sqlite_failure_of(
+                        code, error, NULL, target, failure, "write the copy of the database");
+        default:
+                return sqlite_failure_of(code, error, NULL, source, failure, "copy what is");
+        }
+}
+
+static int copy_steps(const struct Operation *operation, sqlite3_backup *copy, const char *source,
+        const char *target, struct Failure *failure) {
         for (;;) {
                 int code = sqlite3_backup_step(copy, COPY_STEP_PAGES);
+                int error = errno;
                 uint64_t total = (uint64_t) sqlite3_backup_pagecount(copy);
                 uint64_t left = (uint64_t) sqlite3_backup_remaining(copy);
                 int r;
 
+                if (code != SQLITE_OK && code != SQLITE_DONE)
+                        return copy_failure(code, error, source, target, failure);
+                operation_progress(operation, "Copying the database", total - left, total);
                 if (code == SQLITE_DONE)
                         return 0;
-                if (code != SQLITE_OK) {
-                        (void) sqlite3_backup_finish(copy); /* puts the error into `to` */
-                        return sqlite_failure(to, failure, "copy the database");
-                }
-                operation_progress(operation, "Copying the database", total - left, total);
                 r = operation_check(operation, failure);
-                if (r < 0) {
-                        (void) sqlite3_backup_finish(copy);
+                if (r < 0)
                         return r;
-                }
         }
 }
 
-static int copy_by_backup(const struct Operation *operation, const char *source, const char *target,
-        struct Failure *failure) {
-        _cleanup_sqlite_ sqlite3 *from = NULL, *to = NULL;
+static void backup_finish(sqlite3_backup **copy) {
+        (void) sqlite3_backup_finish(*copy); /* repeats the error of the last step */
+}
+
+static int copy_by_backup(const struct Operation *operation, sqlite3 *from, const char *source,
+        const char *target, struct Failure *failure) {
+        _cleanup_sqlite_ sqlite3 *to = NULL;
         sqlite3 *transaction _cleanup_rollback_ = NULL;
-        sqlite3_backup *copy;
+        _cleanup_(backup_finish) sqlite3_backup *copy = NULL;
         int r;
 
-        r = sqlite_open(source, SQLITE_MODE_SOURCE, &from, failure);
-        if (r < 0)
-                return r;
         /* A held read transaction: what other processes commit meanwhile is not seen, and so never
          * makes the copy start over. */
         r = sqlite_execute(from, "BEGIN; SELECT count(*) FROM sqlite_schema", failure);
@@ -206,13 +211,8 @@ static int copy_by_backup(const struct Operation *operation, const char *source,
                 return r;
         copy = sqlite3_backup_init(to, "main", from, "main");
         if (!copy)
-                return sqlite_failure(to, failure, "copy the database");
-        r = copy_steps(operation, copy, to, failure);
-        if (r < 0)
-                return r;
-        if (sqlite3_backup_finish(copy) != SQLITE_OK)
-                return sqlite_failure(to, failure, "copy the database");
-        return 0;
+                return sqlite_failure(to, failure, "begin to copy the database");
+        return copy_steps(operation, copy, source, target, failure);
 }
 
 /* The copy bears the source's journal mode in its header; with WAL, opening it would make files
@@ -245,18 +245,29 @@ static int make_self_contained(const char *path, struct Failure *failure) {
 
 int sqlite_copy(const struct Operation *operation, const char *source, const char *target,
         enum CopyMethod *ret_method, struct Failure *failure) {
+        _cleanup_close_ int fd = -1;
+        _cleanup_sqlite_ sqlite3 *from = NULL;
         enum CopyMethod method = COPY_CLONED;
-        struct stat st;
         int r;
 
-        if (lstat(target, &st) >= 0)
-                return failure_set(failure, EVENT_WRITE_FAILED, EEXIST, target,
-                        "Cannot create %s: %m", target);
-        if (!copy_by_clone(source, target)) {
-                r = copy_by_backup(operation, source, target, failure);
+        r = sqlite_open(source, SQLITE_MODE_SOURCE, &from, failure);
+        if (r < 0)
+                return r;
+        fd = open(target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, FILE_MODE);
+        if (fd < 0)
+                return failure_set_write(failure, errno, target, "create");
+        if (!copy_by_clone(from, source, fd)) {
+                if (ftruncate(fd, 0) < 0)
+                        return failure_set_write(failure, errno, target, "empty");
+                method = COPY_READ_WRITE;
+        }
+        /* Before SQLite has it open: see sqlite.h. */
+        (void) close(fd);
+        fd = -1;
+        if (method == COPY_READ_WRITE) {
+                r = copy_by_backup(operation, from, source, target, failure);
                 if (r < 0)
                         return r;
-                method = COPY_READ_WRITE;
         }
         r = make_self_contained(target, failure);
         if (r < 0)
