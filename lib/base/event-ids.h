@@ -66,7 +66,7 @@
         X(PRUNE_REFUSED,           "613db90871d04b1ba3d41f604304e906", LOG_ERR,      EX_DATAERR) \
         X(STATE_NOT_SAVED,         "6c9859548be340cb86fdc92c3753d144", LOG_WARNING,  0) \
         /* The daemon. */ \
-        X(LISTEN_FAILED,           "2cfad515046544fda82f77eb99162ab8", LOG_ERR,      EX_UNAVAILABLE) \
+        X(LISTEN_FAILED,         "2cfad515046544fda82f77eb99162ab8", LOG_ERR,      EX_UNAVAILABLE) \
         X(DAEMON_DEGRADED,         "fdff54269d3c434b9fd7f72bfb7f7ef5", LOG_WARNING,  0) \
         X(REQUEST_FAILED,          "d9635381a4f54d529e2b6cad1bfaa982", LOG_ERR,      0) \
         X(REQUEST_REJECTED,        "c304f89bbc074a4aae94c1847df2e660", LOG_NOTICE,   0)

@@ -207,10 +207,12 @@ static void test_a_line_is_never_cut_in_two(void **state) {
 
 static void test_the_longest_line_is_read_whole(void **state) {
         _cleanup_config_ struct Config *config = NULL;
-        char text[200];
+        char text[201];
 
         memset(text, 'a', sizeof text);
         memcpy(text, "root=/", strlen("root=/"));
+        memcpy(text + 199, "\n", 2);
+        refuse(state, text, 1, "longer than 198");
         memcpy(text + 198, "\n", 2);
         config = load(state, text);
         assert_int_equal(strlen(config->root), 198 - strlen("root="));

@@ -292,15 +292,17 @@ static void test_the_journal_keeps_what_quiet_hides(void **state) {
 }
 
 static void test_stderr_redirected_inside_a_unit_is_not_the_journal(void **state) {
+        int other = memfd_create("other", MFD_CLOEXEC); /* on the device of what captures */
         struct Capture capture;
         _cleanup_free_ char *text = NULL;
 
         (void) state;
-        claim_journal(STDIN_FILENO);
+        claim_journal(other);
         capture = capture_start(STDERR_FILENO);
         event_setup("atocore-test", VERBOSITY_QUIET);
         emit_one_of_each();
         text = capture_end(&capture);
+        (void) close(other);
         assert_null(entry);
         assert_non_null(strstr(text, "atocore-test: error [lock_busy]\n"));
 }
