@@ -4,12 +4,14 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <string.h>
 
 #include "lib/backup/check-report.h"
 #include "lib/backup/manifest.h"
 #include "lib/base/file-io.h"
 #include "lib/base/sqlite.h"
+#include "lib/base/text.h"
 
 #define METADATA_MAX   ((size_t) 16 << 20)
 #define METADATA_DEPTH 32
@@ -141,6 +143,31 @@ json_object *metadata_new(const struct Metadata *metadata, const struct CheckRep
         put(&builder, "warnings", json_object_get(metadata->warnings));
         put(&builder, "validation", check_report_verdict(report, metadata->validated_at));
         return builder.failed ? NULL : STEAL(object);
+}
+
+int metadata_warn(const struct Operation *operation, json_object *warnings, const char *path,
+        struct Failure *failure, const char *format, ...) {
+        struct Event event = { .id = EVENT_BACKUP_WARNING, .path = path };
+        _cleanup_free_ char *text = NULL, *line = NULL;
+        json_object *string;
+        va_list arguments;
+        int length;
+
+        va_start(arguments, format);
+        length = vasprintf(&text, format, arguments);
+        va_end(arguments);
+        if (length < 0) {
+                text = NULL;
+                return failure_out_of_memory(failure);
+        }
+        line = text_escape(text); /* names of files may be anything; JSON takes UTF-8 */
+        string = line ? json_object_new_string(line) : NULL;
+        if (!string || json_object_array_add(warnings, string) < 0) {
+                json_object_put(string);
+                return failure_out_of_memory(failure);
+        }
+        operation_notice(operation, &event, "%s", line);
+        return 0;
 }
 
 bool json_text_is_valid(const char *text, size_t size) {

@@ -50,5 +50,10 @@ struct Metadata {
 /* `report` is the check of the copied database. NULL when memory ran out. */
 json_object *metadata_new(const struct Metadata *metadata, const struct CheckReport *report);
 
+/* Adds a sentence to `warnings` (array of strings) and tells it as BACKUP_WARNING at once. `path`
+ * may be NULL. -ENOMEM. */
+int metadata_warn(const struct Operation *operation, json_object *warnings, const char *path,
+        struct Failure *failure, const char *format, ...) __attribute__((format(printf, 5, 6)));
+
 /* Does the text parse as JSON at all? For the registry, which is kept as it is written. */
 bool json_text_is_valid(const char *text, size_t size);

@@ -64,18 +64,9 @@ static void creation_clear(struct Creation *creation) {
         lock_release(creation->store_lock);
 }
 
-/* For the metadata; the same as an event while it happens. */
-static int warn(struct Creation *creation, const char *path, const char *text) {
-        struct Event event = { .id = EVENT_BACKUP_WARNING, .path = path };
-        json_object *string = json_object_new_string(text);
-
-        if (!string || json_object_array_add(creation->warnings, string) < 0) {
-                json_object_put(string);
-                return failure_out_of_memory(creation->failure);
-        }
-        operation_notice(creation->operation, &event, "%s", text);
-        return 0;
-}
+#define WARN(creation, path, ...)                                                                  \
+        metadata_warn((creation)->operation, (creation)->warnings, path, (creation)->failure,      \
+                __VA_ARGS__)
 
 static bool has_vector_store(const struct Layout *layout) {
         struct stat st;
@@ -188,7 +179,7 @@ static int copy_registry(struct Creation *creation) {
         if (r == -ENOENT)
                 return 0;
         if (r == -EBADMSG)
-                return warn(creation, path,
+                return WARN(creation, path,
                         "The project registry cannot be read as JSON and is not in this snapshot; "
                         "repair config/project-registry.json and take another backup");
         if (r < 0)
@@ -235,7 +226,7 @@ static int copy_vector_store(struct Creation *creation) {
 
         if (!creation->metadata.has_chroma)
                 return creation->options->include_chroma
-                        ? warn(creation, creation->operation->layout->chroma,
+                        ? WARN(creation, creation->operation->layout->chroma,
                                   "There is no vector store at data/chroma to include")
                         : 0;
         r = find_previous(creation, &previous);
@@ -354,7 +345,7 @@ static int check_copy(struct Creation *creation, const char *stamp) {
                 return reject(creation, stamp);
         for (size_t i = 0; i < creation->report->n_findings; i++) {
                 _cleanup_free_ char *text = finding_text(&creation->report->findings[i]);
-                r = text ? warn(creation, creation->operation->layout->database, text)
+                r = text ? WARN(creation, creation->operation->layout->database, "%s", text)
                          : failure_out_of_memory(creation->failure);
                 if (r < 0)
                         return r;

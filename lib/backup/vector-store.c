@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <stdarg.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -47,27 +46,10 @@ static void copier_clear(struct Copier *copier) {
                 (void) close(copier->previous_fd);
 }
 
-__attribute__((format(printf, 2, 3))) static int warn(
-        struct Copier *copier, const char *format, ...) {
-        _cleanup_free_ char *text = NULL;
-        json_object *string;
-        va_list arguments;
-        int length;
-
-        va_start(arguments, format);
-        length = vasprintf(&text, format, arguments);
-        va_end(arguments);
-        if (length < 0) {
-                text = NULL;
-                return failure_out_of_memory(copier->failure);
-        }
-        string = json_object_new_string(text);
-        if (!string || json_object_array_add(copier->warnings, string) < 0) {
-                json_object_put(string);
-                return failure_out_of_memory(copier->failure);
-        }
-        return 0;
-}
+/* `name` is that in the snapshot; the sentence begins with it. */
+#define WARN(copier, name, format, ...)                                                            \
+        metadata_warn((copier)->operation, (copier)->warnings, name, (copier)->failure,            \
+                "%s " format, name __VA_OPT__(, ) __VA_ARGS__)
 
 /* "chroma/" + path; the name in snapshot and manifest. */
 static char *snapshot_name(const char *path) {
@@ -125,10 +107,9 @@ static int previous_is_good(struct Copier *copier, const char *name, const char 
                 return failure_out_of_memory(copier->failure);
         if (r >= 0 && strcmp(now, digest) == 0)
                 return 1;
-        r = warn(copier,
-                "%s of the previous snapshot no longer matches its checksum; copied afresh: "
-                "validate that snapshot and check the disk",
-                name);
+        r = WARN(copier, name,
+                "of the previous snapshot no longer matches its checksum; copied afresh: validate "
+                "that snapshot and check the disk");
         return r < 0 ? r : 0;
 }
 
@@ -231,7 +212,7 @@ static int copy_file(struct Copier *copier, const char *path) {
                 if (r < 0)
                         return r;
         }
-        r = warn(copier, "%s kept changing while it was copied; what was read last was kept", name);
+        r = WARN(copier, name, "kept changing while it was copied; what was read last was kept");
         return r < 0 ? r : add_file(copier, name, digest, bytes);
 }
 
@@ -293,13 +274,17 @@ static int copy_entry(struct Copier *copier, const char *path, const char *name)
                                        : failure_set_read(copier->failure, errno, path, "examine");
         if (S_ISDIR(st.st_mode))
                 return copy_directory(copier, path);
-        if (!S_ISREG(st.st_mode))
-                return warn(copier,
-                        SNAPSHOT_CHROMA "/%s is a %s, not a file; left out of the snapshot", path,
+        if (!S_ISREG(st.st_mode)) {
+                _cleanup_free_ char *full = snapshot_name(path);
+
+                if (!full)
+                        return failure_out_of_memory(copier->failure);
+                return WARN(copier, full, "is a %s, not a file; left out of the snapshot",
                         S_ISLNK(st.st_mode)            ? "symbolic link"
                                 : S_ISSOCK(st.st_mode) ? "socket"
                                 : S_ISFIFO(st.st_mode) ? "pipe"
                                                        : "device");
+        }
         if (is_database_companion(name))
                 return 0;
         if (has_suffix(name, ".sqlite3"))
