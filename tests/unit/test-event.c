@@ -9,13 +9,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <pty.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 
 #include "lib/base/event.h"
 #include "tests/unit/capture.h"
+#include "tests/unit/terminal.h"
 
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
 
@@ -157,25 +157,12 @@ static void test_a_failure_is_reported_with_its_code(void **state) {
                 strstr(text, " [out_of_memory]\natocore-test: Broken [checksum_mismatch]\n"));
 }
 
-/* What is shown on a terminal, without the line ends that it makes of \n. */
 static char *shown_on_terminal(void) {
-        int saved = dup(STDERR_FILENO), master, terminal;
-        struct winsize size = { .ws_row = 24, .ws_col = 80 };
-        char *text = calloc(1, 4096);
-        ssize_t n = 0;
+        struct Terminal terminal = terminal_start(80);
 
-        assert_non_null(text);
-        assert_int_equal(openpty(&master, &terminal, NULL, NULL, &size), 0);
-        (void) dup2(terminal, STDERR_FILENO);
         event_setup("atocore-test", VERBOSITY_NORMAL);
         emit_one_of_each();
-        n = read(master, text, 4095);
-        (void) dup2(saved, STDERR_FILENO);
-        (void) close(saved);
-        (void) close(master);
-        (void) close(terminal);
-        assert_true(n > 0);
-        return text;
+        return terminal_end(&terminal);
 }
 
 static void test_colour_is_for_terminals_and_for_what_is_wrong(void **state) {

@@ -7,15 +7,14 @@
 #include <cmocka.h>
 
 #include <inttypes.h>
-#include <poll.h>
 #include <pthread.h>
-#include <pty.h>
 #include <string.h>
 
 #include "lib/base/cleanup.h"
 #include "lib/base/event.h"
 #include "lib/command/progress.h"
 #include "tests/unit/capture.h"
+#include "tests/unit/terminal.h"
 
 #define COLUMNS 60
 #define GIB     (UINT64_C(1) << 30)
@@ -29,43 +28,15 @@ uint64_t monotonic_ms(void) {
         return __atomic_load_n(&now, __ATOMIC_RELAXED);
 }
 
-/* stderr as a terminal. cmocka's own lines go elsewhere meanwhile: assert after terminal_end(). */
-struct Terminal {
-        int saved;
-        int master;
-        int slave;
-};
-
-static struct Terminal terminal_start(unsigned short columns) {
-        const struct winsize size = { .ws_row = 24, .ws_col = columns };
-        struct Terminal terminal = { .saved = dup(STDERR_FILENO) };
-
-        if (openpty(&terminal.master, &terminal.slave, NULL, NULL, &size) < 0)
-                abort();
-        (void) dup2(terminal.slave, STDERR_FILENO);
+/* No bar of the test before is in the way. */
+static struct Terminal start(unsigned short columns) {
         now += 1000;
-        return terminal;
+        return terminal_start(columns);
 }
 
-/* All that was shown, at most 8 KiB; the caller frees it. */
-static char *terminal_end(struct Terminal *terminal) {
-        struct pollfd poll_fd = { .fd = terminal->master, .events = POLLIN };
-        char *text = calloc(1, 8192);
-        size_t size = 0;
-
+static char *end(struct Terminal *terminal) {
         progress_clear();
-        while (text && size < 8191 && poll(&poll_fd, 1, 0) > 0 && poll_fd.revents & POLLIN) {
-                ssize_t n = read(terminal->master, text + size, 8191 - size);
-
-                if (n <= 0)
-                        break;
-                size += (size_t) n;
-        }
-        (void) dup2(terminal->saved, STDERR_FILENO);
-        (void) close(terminal->saved);
-        (void) close(terminal->slave);
-        (void) close(terminal->master);
-        return text;
+        return terminal_end(terminal);
 }
 
 static void test_elsewhere_than_on_a_terminal_there_is_no_bar(void **state) {
@@ -81,14 +52,14 @@ static void test_elsewhere_than_on_a_terminal_there_is_no_bar(void **state) {
 }
 
 static void test_a_dumb_terminal_has_no_bar(void **state) {
-        struct Terminal terminal = terminal_start(COLUMNS);
+        struct Terminal terminal = start(COLUMNS);
         _cleanup_free_ char *text = NULL;
 
         (void) state;
         (void) setenv("TERM", "dumb", 1);
         progress_enable();
         progress_update("Step", 1, 2);
-        text = terminal_end(&terminal);
+        text = end(&terminal);
         (void) setenv("TERM", "xterm", 1);
         assert_string_equal(text, "");
 }
@@ -113,12 +84,12 @@ static void test_a_step_shows_what_it_counts(void **state) {
 
         (void) state;
         for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-                struct Terminal terminal = terminal_start(COLUMNS);
+                struct Terminal terminal = start(COLUMNS);
                 _cleanup_free_ char *text = NULL, *expected = NULL;
 
                 progress_enable();
                 progress_update(cases[i].what, cases[i].done, cases[i].total);
-                text = terminal_end(&terminal);
+                text = end(&terminal);
                 assert_true(asprintf(&expected, ERASE "%s" ERASE, cases[i].line) > 0);
                 assert_string_equal(text, expected);
         }
@@ -127,18 +98,18 @@ static void test_a_step_shows_what_it_counts(void **state) {
 static void test_no_line_is_wider_than_the_terminal(void **state) {
         (void) state;
         for (unsigned short columns = 1; columns < 200; columns++) {
-                struct Terminal terminal = terminal_start(columns);
+                struct Terminal terminal = start(columns);
                 _cleanup_free_ char *text = NULL;
 
                 progress_enable();
                 progress_update("Copying a thing with a long name, bytes", GIB, 3 * GIB);
-                text = terminal_end(&terminal);
+                text = end(&terminal);
                 assert_true(strlen(text) - 2 * strlen(ERASE) < columns);
         }
 }
 
 static void test_the_bar_is_drawn_at_most_ten_times_a_second(void **state) {
-        struct Terminal terminal = terminal_start(COLUMNS);
+        struct Terminal terminal = start(COLUMNS);
         _cleanup_free_ char *text = NULL;
         int drawn = 0;
 
@@ -146,14 +117,14 @@ static void test_the_bar_is_drawn_at_most_ten_times_a_second(void **state) {
         progress_enable();
         for (uint64_t i = 0; i < 1000; i++, now++)
                 progress_update("Step", i, 1000);
-        text = terminal_end(&terminal);
+        text = end(&terminal);
         for (const char *p = text; (p = strstr(p, "Step")); p++)
                 drawn++;
         assert_int_equal(drawn, 10);
 }
 
 static void test_an_event_line_replaces_the_bar(void **state) {
-        struct Terminal terminal = terminal_start(COLUMNS);
+        struct Terminal terminal = start(COLUMNS);
         _cleanup_free_ char *text = NULL;
 
         (void) state;
@@ -163,7 +134,7 @@ static void test_an_event_line_replaces_the_bar(void **state) {
         progress_update("Step", 1, 0);
         event_emit(&(struct Event){ .id = EVENT_BACKUP_WARNING }, "one");
         event_emit(&(struct Event){ .id = EVENT_BACKUP_WARNING }, "two");
-        text = terminal_end(&terminal);
+        text = end(&terminal);
         assert_string_equal(text,
                 ERASE "Step 1 " ERASE "atocore-test: one [backup_warning]\r\n"
                       "atocore-test: two [backup_warning]\r\n");
@@ -189,7 +160,7 @@ static void *discard(void *userdata) {
 
 static void test_events_and_bars_of_several_threads_do_not_mix(void **state) {
         struct Capture capture;
-        struct Terminal terminal = terminal_start(COLUMNS);
+        struct Terminal terminal = start(COLUMNS);
         pthread_t threads[3], reader;
         _cleanup_free_ char *text = NULL;
         size_t n = 0;
