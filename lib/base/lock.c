@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -17,6 +18,11 @@
 #define RETRY_FIRST_MS 5
 #define RETRY_MAX_MS   100
 
+#define LOCK_WAIT_MAX (UINT64_C(100) * 365 * 86400) /* its milliseconds can be added up */
+
+/* How often a lock file may be removed or replaced while it is waited for. */
+#define REPLACED_MAX 100
+
 #define HOLDER_SIZE 128
 
 struct Lock {
@@ -24,16 +30,19 @@ struct Lock {
         enum LockMode mode;
 };
 
-/* "pid program since\n", as an exclusive holder left it; "" when nobody did. Only a shared holder
- * leaves no name: then the file says nothing about who holds it now. */
+/* "pid program since when", as an exclusive holder left it; "" when nobody did. */
 static void read_holder(int fd, char ret_holder[HOLDER_SIZE]) {
         ssize_t n = pread(fd, ret_holder, HOLDER_SIZE - 1, 0);
-        char *newline;
 
         ret_holder[n > 0 ? n : 0] = '\0';
-        newline = strchr(ret_holder, '\n');
-        if (newline)
-                *newline = '\0';
+        ret_holder[strcspn(ret_holder, "\n")] = '\0';
+}
+
+/* Whether the process named in `holder` is still there (as far as this PID namespace sees). */
+static bool is_alive(const char *holder) {
+        long pid = strtol(holder, NULL, 10);
+
+        return pid > 0 && (kill((pid_t) pid, 0) >= 0 || errno != ESRCH);
 }
 
 static void write_holder(int fd, const struct Operation *operation) {
@@ -53,20 +62,23 @@ static int lock_busy(
         char holder[HOLDER_SIZE];
 
         read_holder(fd, holder);
-        if (holder[0])
+        if (holder[0] && is_alive(holder))
                 return failure_set(failure, EVENT_LOCK_BUSY, EAGAIN, path,
                         "%s is held by %s; gave up after %" PRIu64
                         " s; try again when it has ended",
                         path, holder, operation->lock_wait);
+        /* Shared holders leave no name, and a child can outlive the process that left its own. */
         return failure_set(failure, EVENT_LOCK_BUSY, EAGAIN, path,
-                "%s is held by another AtoCore process (lslocks shows which); gave up after "
+                "%s is held by another AtoCore process%s%s%s (lslocks shows which); gave up after "
                 "%" PRIu64 " s; try again when it has ended",
-                path, operation->lock_wait);
+                path, holder[0] ? ", no longer by " : "", holder, holder[0] ? "," : "",
+                operation->lock_wait);
 }
 
 static int wait_for_lock(int fd, int how, const char *path, const struct Operation *operation,
         struct Failure *failure) {
-        uint64_t deadline = monotonic_ms() + operation->lock_wait * 1000;
+        uint64_t wait = operation->lock_wait < LOCK_WAIT_MAX ? operation->lock_wait : LOCK_WAIT_MAX;
+        uint64_t deadline = monotonic_ms() + wait * 1000;
         uint64_t pause = RETRY_FIRST_MS;
         int r;
 
@@ -104,31 +116,58 @@ static int open_lock_file(const char *path, const struct Layout *layout) {
         return fd;
 }
 
+/* The descriptor, or -1 with 0 in *ret_error where no lock is needed, else an errno value. */
+static int open_for(
+        const char *path, enum LockMode mode, const struct Layout *layout, int *ret_error) {
+        int fd = open_lock_file(path, layout), error = errno;
+
+        if (fd < 0 && mode == LOCK_MODE_SHARED && (error == EROFS || error == EACCES)) {
+                /* Media that nobody can write need no lock; a reader without write permission can
+                 * still take one through a read-only descriptor. */
+                fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
+                if (fd < 0 && errno != ENOENT)
+                        error = errno;
+                else if (fd < 0 && error == EROFS)
+                        error = 0;
+        }
+        *ret_error = fd < 0 ? error : 0;
+        return fd;
+}
+
+/* Is `path` still the file behind `fd`? Whoever removed it made room for a second lock. */
+static bool is_current(int fd, const char *path) {
+        struct stat locked, named;
+
+        return fstat(fd, &locked) >= 0 && lstat(path, &named) >= 0 &&
+                locked.st_dev == named.st_dev && locked.st_ino == named.st_ino;
+}
+
 int lock_acquire(const char *path, enum LockMode mode, const struct Operation *operation,
         struct Lock **ret_lock, struct Failure *failure) {
         _cleanup_close_ int fd = -1;
         struct Lock *lock;
-        int r;
+        unsigned left = REPLACED_MAX;
+        int r, error;
 
-        fd = open_lock_file(path, operation->layout);
-        if (fd < 0 && mode == LOCK_MODE_SHARED && (errno == EROFS || errno == EACCES)) {
-                /* Media that nobody can write need no lock; a reader without write permission can
-                 * still take one through a read-only descriptor. */
-                bool read_only = errno == EROFS;
-
-                fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
-                if (fd < 0 && errno == ENOENT && read_only) {
+        do {
+                if (left-- == 0)
+                        return failure_set(failure, EVENT_LOCK_FAILED, ESTALE, path,
+                                "Cannot lock %s: it is replaced again and again; leave the lock "
+                                "files alone",
+                                path);
+                cleanup_close(&fd);
+                fd = open_for(path, mode, operation->layout, &error);
+                if (error != 0)
+                        return failure_set_write(failure, error, path, "open the lock file");
+                if (fd < 0) {
                         *ret_lock = NULL;
                         return 0;
                 }
-        }
-        if (fd < 0)
-                return failure_set_write(failure, errno, path, "open the lock file");
-
-        r = wait_for_lock(
-                fd, mode == LOCK_MODE_EXCLUSIVE ? LOCK_EX : LOCK_SH, path, operation, failure);
-        if (r < 0)
-                return r;
+                r = wait_for_lock(fd, mode == LOCK_MODE_EXCLUSIVE ? LOCK_EX : LOCK_SH, path,
+                        operation, failure);
+                if (r < 0)
+                        return r;
+        } while (!is_current(fd, path));
 
         lock = malloc(sizeof *lock);
         if (!lock)

@@ -5,15 +5,15 @@
  * Locks are flock(2) on files: the kernel frees them with the process, so none is ever stale. They
  * are taken in this order and no other:
  *
- *   gate       data/locks/gate.lock        restore: exclusive. Who opens the live database passes
- *                                          through it: takes it shared, takes the store lock, lets
- * go store      data/locks/store.lock       shared while the live database is open; restore:
- * exclusive ingestion  data/locks/ingestion.lock   exclusive: ingest, and a snapshot with the
- * vector store backups    backups/.lock               shared: publish, validate, …; exclusive:
- * prune, restore staging    the directory itself        held by its maker; cleaners skip what is
- * locked
+ *   gate       data/locks/gate.lock       exclusive: restore. Who opens the live database passes
+ *                                         through: takes it shared, the store lock, and lets go
+ *   store      data/locks/store.lock      shared: the live database is open; exclusive: restore
+ *   ingestion  data/locks/ingestion.lock  exclusive: ingest, a snapshot with the vector store
+ *   backups    backups/.lock              shared: publish, validate, ...; exclusive: prune, restore
+ *   staging    the directory itself       held by its maker; cleaners skip what is locked
  *
- * An exclusive holder writes `pid program since` into the file, for the waiter to name.
+ * An exclusive holder writes `pid program since` into the file, for the waiter to name. A child
+ * that keeps the descriptor keeps the lock.
  */
 
 #include <stdint.h>
@@ -28,10 +28,12 @@ enum LockMode {
 
 struct Lock;
 
-/* Takes the lock on the file `path` (created when absent; its directory must exist), waiting up to
- * operation->lock_wait seconds. Past that LOCK_BUSY, -EAGAIN: the sentence names the holder and the
- * deadline. A lock file on a read-only file system that does not exist, or cannot be opened for
- * writing, needs no lock: 0 with *ret_lock NULL, for LOCK_MODE_SHARED only. */
+/* Takes the lock on the file `path` (created when absent; its directory must exist, but for
+ * data/locks), waiting up to operation->lock_wait seconds. Past that LOCK_BUSY, -EAGAIN: the
+ * sentence names the holder and the deadline. Cancelled: INTERRUPTED, -EINTR.
+ *
+ * LOCK_MODE_SHARED is content with a file that it may only read. On a read-only file system where
+ * there is none, nobody can write what it would protect: 0 with *ret_lock NULL. */
 int lock_acquire(const char *path, enum LockMode mode, const struct Operation *operation,
         struct Lock **ret_lock, struct Failure *failure);
 
