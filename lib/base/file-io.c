@@ -97,7 +97,7 @@ int write_new_file_at(int dir_fd, const char *name, const void *data, size_t siz
         return r;
 }
 
-/* ".<name>.tmp-<16 hex digits>" beside `path`; -ENAMETOOLONG where that does not fit. */
+/* ".<name>.tmp-<16 hex digits>" beside `path`, with a long name cut so that it fits. */
 static int temporary_name(const char *path, char **ret_name) {
         const char *slash = strrchr(path, '/');
         const char *name = slash ? slash + 1 : path;
@@ -163,7 +163,13 @@ int make_directories(const char *base, const char *path) {
 
         if (!partial)
                 return -ENOMEM;
-        if (strncmp(path, base, base_length) != 0 || path[base_length] != '/')
+        while (base_length > 0 && base[base_length - 1] == '/')
+                base_length--;
+        if (strncmp(path, base, base_length) != 0)
+                return -EINVAL;
+        if (path[base_length] == '\0')
+                return 0;
+        if (path[base_length] != '/')
                 return -EINVAL;
         for (char *p = partial + base_length + 1;; p++) {
                 char *slash = strchr(p, '/');
@@ -180,19 +186,17 @@ int make_directories(const char *base, const char *path) {
 
 static int remove_tree_on(int dir_fd, const char *name, dev_t device);
 
+/* Takes `fd` over: each level of the tree costs one descriptor. */
 static int remove_contents(int fd, dev_t device) {
-        _cleanup_closedir_ DIR *directory = NULL;
-        _cleanup_close_ int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        _cleanup_closedir_ DIR *directory = fdopendir(fd);
         struct dirent *entry;
         int r;
 
-        if (own < 0)
-                return -errno;
-        directory = fdopendir(own);
-        if (!directory)
-                return -errno;
-        own = -1; /* the stream has it now */
-
+        if (!directory) {
+                r = -errno;
+                (void) close(fd);
+                return r;
+        }
         for (;;) {
                 errno = 0;
                 entry = readdir(directory);
@@ -200,7 +204,7 @@ static int remove_contents(int fd, dev_t device) {
                         return -errno;
                 if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
                         continue;
-                r = remove_tree_on(fd, entry->d_name, device);
+                r = remove_tree_on(dirfd(directory), entry->d_name, device);
                 if (r < 0)
                         return r;
         }
@@ -224,7 +228,7 @@ static int remove_tree_on(int dir_fd, const char *name, dev_t device) {
                 return -errno;
         if (st.st_dev != device)
                 return -EXDEV;
-        r = remove_contents(fd, device);
+        r = remove_contents(STEAL_FD(fd), device);
         if (r < 0)
                 return r;
         return unlinkat(dir_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;

@@ -35,7 +35,8 @@ int sync_directory_at(int dir_fd, const char *path);
 
 /* mkdir with DIRECTORY_MODE; an existing directory is fine (-ENOTDIR when it is none). */
 int make_directory_at(int dir_fd, const char *path);
-/* The same for the whole of `path` below `base`, which must exist. */
+/* The same for all of `path` below its beginning `base`, which must exist; -EINVAL when it does not
+ * begin with it. */
 int make_directories(const char *base, const char *path);
 
 /* A directory entry and all below it; never follows a link, never leaves the file system it
