@@ -54,6 +54,7 @@ static int format_size(uint64_t bytes, char *text, size_t size) {
 /* "1.2 GiB of 3.4 GiB", "120 of 3400 files", or nothing. */
 static void format_amount(
         const char *unit, uint64_t done, uint64_t total, char *text, size_t size) {
+        const char *space = unit[0] != '\0' ? " " : "";
         char done_text[32], total_text[32];
 
         if (strcmp(unit, "bytes") == 0) {
@@ -63,9 +64,9 @@ static void format_amount(
                         (void) snprintf(text, size, " %s of %s", done_text, total_text);
                 else
                         (void) snprintf(text, size, " %s", done_text);
-        } else if (total == 0)
-                (void) snprintf(text, size, " %" PRIu64 " %s", done, unit);
-        else if (unit[0] != '\0')
+        } else if (total == 0 && done > 0)
+                (void) snprintf(text, size, " %" PRIu64 "%s%s", done, space, unit);
+        else if (total > 0 && unit[0] != '\0')
                 (void) snprintf(text, size, " %" PRIu64 " of %" PRIu64 " %s", done, total, unit);
         else
                 text[0] = '\0';

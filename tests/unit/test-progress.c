@@ -78,6 +78,8 @@ static void test_a_step_shows_what_it_counts(void **state) {
                 { "Reading the vault, files", 30, 40,
                         "Reading the vault [=============     ]  75 % 30 of 40 files" },
                 { "Reading, files", 30, 0, "Reading 30 files" },
+                { "Checking", 0, 0, "Checking" },
+                { "Checking", 7, 0, "Checking 7" },
                 { "Checking", 3, 3, "Checking [==========================================] 100 %" },
                 { "Checking", 9, 3, "Checking [==========================================] 100 %" },
         };
@@ -136,7 +138,7 @@ static void test_an_event_line_replaces_the_bar(void **state) {
         event_emit(&(struct Event){ .id = EVENT_BACKUP_WARNING }, "two");
         text = end(&terminal);
         assert_string_equal(text,
-                ERASE "Step 1 " ERASE "atocore-test: one [backup_warning]\r\n"
+                ERASE "Step 1" ERASE "atocore-test: one [backup_warning]\r\n"
                       "atocore-test: two [backup_warning]\r\n");
 }
 
