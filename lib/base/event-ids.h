@@ -50,6 +50,7 @@
         X(DATABASE_FOREIGN,        "7fd0aafd6e1542488f133b17e2dc07e3", LOG_ERR,      EX_DATAERR) \
         X(DATABASE_TOO_NEW,        "bbb20791bdb8425ab08b677c307e4951", LOG_ERR,      EX_DATAERR) \
         X(DATABASE_FAILED,         "83218f1cdf004e1c9ed4cade64669cbf", LOG_ERR,      EX_IOERR) \
+        X(QUERY_TIMEOUT,           "9d78896d8d4e4fadbbbbe37f937b5ded", LOG_WARNING,  EX_TEMPFAIL) \
         X(REGISTRY_INVALID,        "d6c94775359140b6a9976bde1504bff5", LOG_WARNING,  EX_DATAERR) \
         /* Ingest. */ \
         X(INGEST_FILE_SKIPPED,     "3fd3b5c8fda14ebebeba7f8fc6eb3873", LOG_WARNING,  0) \

@@ -13,6 +13,7 @@
 
 #define RETRIEVE_TOP_K_DEFAULT 10
 #define RETRIEVE_TOP_K_MAX     1000
+#define RETRIEVE_TIMEOUT_MS    10000
 
 struct Chunk {
         int64_t id;
@@ -35,9 +36,14 @@ struct Retrieval {
         size_t n_chunks;
 };
 
-/* `project` NULL: everything. With one, only chunks under its roots. */
+/* `project` NULL: everything. With one, only chunks under its roots. A prompt without a word finds
+ * nothing. QUERY_TIMEOUT (-ETIMEDOUT) after RETRIEVE_TIMEOUT_MS. The store has no transaction open.
+ */
 int retrieve(struct Store *store, const struct Project *project, const char *prompt, size_t top_k,
         struct Retrieval **ret_retrieval, struct Failure *failure);
+int retrieve_within(struct Store *store, const struct Project *project, const char *prompt,
+        size_t top_k, uint64_t timeout_ms, struct Retrieval **ret_retrieval,
+        struct Failure *failure);
 struct Retrieval *retrieval_free(struct Retrieval *retrieval);
 DEFINE_POINTER_CLEANUP(struct Retrieval *, retrieval_free)
 #define _cleanup_retrieval_ _cleanup_(retrieval_freep)
