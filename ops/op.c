@@ -103,13 +103,15 @@ int op_main(const struct Op *op, int argc, char *argv[]) {
         _cleanup_command_ struct Command command = { 0 };
         _cleanup_failure_ struct Failure failure = { 0 };
         enum CommandStep step;
-        int r;
+        int r, status;
 
         catch_signals();
         r = command_prepare(&op->program, argc, argv, op->userdata, &command, &step, &failure);
         if (r >= 0 && step == COMMAND_RUN)
                 r = run(op, &command, &failure);
-        return r < 0 ? report(&failure, r) : 0;
+        status = r < 0 ? report(&failure, r) : 0;
+        event_flush();
+        return status;
 }
 
 int op_print_json(struct json_object *object, struct Failure *failure) {

@@ -4,10 +4,13 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 
 /* The fields CODE_FILE, CODE_LINE and CODE_FUNC would all point into this file. */
 #define SD_JOURNAL_SUPPRESS_LOCATION 1
@@ -17,6 +20,7 @@
 #include "lib/base/text.h"
 
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
+#define FLUSH_MS       5000
 
 /* Set once by event_setup(), before there are threads. */
 static struct {
@@ -136,6 +140,33 @@ static bool send_to_journal(const struct Event *event, int priority, const char 
                                 event->numbers[i].value);
 
         return whole && sd_journal_sendv(fields.vector, (int) fields.n) >= 0;
+}
+
+/*
+ * journald takes its datagrams in order, and asks /proc for unit and user of a sender when it comes
+ * to his: a sender that is gone by then has none, and `journalctl -u` does not show what he said.
+ * So one more datagram, a comment, is sent: once it has left our socket, all before it was read.
+ * The socket's buffer is so small that the datagram fills it, and poll(2) tells when it is gone.
+ */
+void event_flush(void) {
+        _cleanup_close_ int fd = -1;
+        const struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = JOURNAL_SOCKET };
+        const int smallest = 0;
+        char comment[2048] = "#";
+        struct pollfd taken = { .events = POLLOUT };
+
+        if (!sink.journal)
+                return;
+        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &smallest, sizeof smallest) < 0 ||
+                connect(fd, (const struct sockaddr *) &address, sizeof address) < 0)
+                return; /* the entries are there, at worst without their unit */
+
+        memset(comment + 1, ' ', sizeof comment - 2);
+        comment[sizeof comment - 1] = '\n';
+        taken.fd = fd;
+        if (poll(&taken, 1, FLUSH_MS) > 0 && send(fd, comment, sizeof comment, MSG_NOSIGNAL) > 0)
+                (void) poll(&taken, 1, FLUSH_MS);
 }
 
 /* Lines on stderr. */

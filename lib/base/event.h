@@ -44,3 +44,7 @@ void event_emit(const struct Event *event, const char *format, ...)
 void event_emit_failure(const struct Failure *failure);
 /* Debug: shown with --verbose, kept by the journal at priority 7. No event id. */
 void event_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* The last of all, before the process ends: waits (a few seconds at most) until the journal has
+ * read what it was sent, since it finds out the unit of a process only while there is one. */
+void event_flush(void);
