@@ -34,11 +34,16 @@ struct Event {
         size_t n_numbers;
 };
 
-/* Once, before the first event and before threads. `identifier` (SYSLOG_IDENTIFIER) is kept. */
+/* Before the first event and before threads; again when the verbosity is known. `identifier`
+ * (SYSLOG_IDENTIFIER) is kept. The verbosity is for lines on stderr: the journal gets everything,
+ * with its priority. */
 void event_setup(const char *identifier, enum Verbosity verbosity);
-/* Called before each stderr line, so that a progress bar can clear its own line first. */
+/* Called before each stderr line, under flockfile(stderr), so that a progress bar can clear its own
+ * line first. */
 void event_set_line_hook(void (*hook)(void));
 
+/* `%m` in the format is the text of event->error. Text that is not fit for a line (control
+ * characters in the name of a file) is shown escaped; the fields of the journal have its bytes. */
 void event_emit(const struct Event *event, const char *format, ...)
         __attribute__((format(printf, 2, 3)));
 void event_emit_failure(const struct Failure *failure);

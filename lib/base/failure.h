@@ -26,13 +26,16 @@ struct Failure {
 };
 
 /* Records the failure and returns -error, or -EBADMSG where error is 0. `%m` in the format is the
- * text of `error`. `failure` may be NULL: then only the return value counts. `path` may be NULL. */
+ * text of `error`. `failure` may be NULL: then only the return value counts. `path` may be NULL.
+ * The sentence ends without a full stop. */
 int failure_set(struct Failure *failure, enum EventId event, int error, const char *path,
         const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /* The failure of an I/O call on `path` that is to be written: picks the event that says what an
  * operator must do (no space or quota, read-only, no permission, I/O error). `doing` reads
- * "write", "create", …: the sentence becomes "Cannot <doing> <path>: <error>; <action>". */
+ * "write", "create", …: the sentence becomes "Cannot <doing> <path>: <error>; <action>". `path`
+ * must not be NULL here. Writing: NO_SPACE, IO_ERROR, else WRITE_FAILED; reading:
+ * PERMISSION_DENIED, else READ_FAILED; both: OUT_OF_MEMORY, INTERRUPTED. */
 int failure_set_write(struct Failure *failure, int error, const char *path, const char *doing);
 int failure_set_read(struct Failure *failure, int error, const char *path, const char *doing);
 
