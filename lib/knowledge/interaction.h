@@ -12,6 +12,7 @@
 
 #define INTERACTION_LIMIT_DEFAULT 50
 #define INTERACTION_LIMIT_MAX     500
+#define INTERACTION_PAGE_BYTES    (4u << 20) /* of text; a page that reaches it ends early */
 
 struct Interaction {
         int64_t id;
@@ -32,7 +33,7 @@ struct InteractionFilter {
         const char *client;
         int64_t since;  /* created_at >= since; INT64_MIN: no bound */
         int64_t before; /* id < before; 0: no bound. The `next` of the page before */
-        uint64_t limit;
+        uint64_t limit; /* 0: INTERACTION_LIMIT_DEFAULT; at most INTERACTION_LIMIT_MAX */
 };
 
 /* Committed and synced when this returns 0; sets interaction->id. */
@@ -40,7 +41,8 @@ int interaction_save(struct Store *store, struct Interaction *interaction, struc
 /* -ENOENT without a failure when there is none. */
 int interaction_get(struct Store *store, int64_t id, struct Interaction **ret_interaction,
         struct Failure *failure);
-/* Newest first. *ret_next is the `before` of the next page, 0 when this is the last. */
+/* Newest first; the caller frees with interaction_list_free(). *ret_next is the `before` of the
+ * next page, 0 when this is the last. */
 int interaction_list(struct Store *store, const struct InteractionFilter *filter,
         struct Interaction **ret_interactions, size_t *ret_n, int64_t *ret_next,
         struct Failure *failure);
