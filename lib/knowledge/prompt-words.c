@@ -98,7 +98,7 @@ static int find_api(sqlite3 *db, fts5_api **ret_api, struct Failure *failure) {
 static int tokenize(sqlite3 *db, struct Search *search, struct Failure *failure) {
         fts5_tokenizer tokenizer;
         Fts5Tokenizer *instance;
-        fts5_api *api;
+        fts5_api *api = NULL;
         void *context;
         int r, code;
 

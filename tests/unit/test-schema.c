@@ -212,7 +212,7 @@ static void assert_index_is_sound(struct StoreFixture *f) {
                 sqlite_prepare(store_database(f->store), "PRAGMA integrity_check", &statement,
                         &f->failure));
         assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
-        assert_string_equal(sqlite3_column_text(statement, 0), "ok");
+        assert_string_equal((const char *) sqlite3_column_text(statement, 0), "ok");
 }
 
 static void test_the_index_follows_every_change_of_the_chunks(void **state) {
