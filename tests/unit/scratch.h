@@ -28,7 +28,7 @@
 #include "lib/base/file-io.h"
 
 static char scratch_directory[PATH_MAX];
-static char *scratch_names[64];
+static char *scratch_names[256];
 
 /* What the helpers themselves cannot do is no finding of a test: it ends the program. */
 #define MUST(condition)                                                                            \
