@@ -151,14 +151,6 @@ static bool judge(const struct RetentionInput *input, int64_t now, struct Retent
         return input->readable;
 }
 
-static void refuse_to_delete(struct RetentionPlan *plan) {
-        for (size_t i = 0; i < plan->n_entries; i++)
-                if (plan->entries[i].verdict == RETENTION_DELETE) {
-                        plan->entries[i].verdict = RETENTION_KEEP;
-                        plan->refused = true;
-                }
-}
-
 /* `inputs` is sorted by name; the plan's entries are to be filled. */
 static int decide(const struct RetentionInput *const *inputs, struct RetentionPlan *plan) {
         _cleanup_free_ struct Candidate *candidates = NULL;
@@ -186,7 +178,7 @@ static int decide(const struct RetentionInput *const *inputs, struct RetentionPl
         keep_weekly(days, n_days, plan->policy.weekly, day_of(plan->now));
         keep_monthly(days, n_days, plan->policy.monthly);
         if (!keep_newest_valid(candidates, n))
-                refuse_to_delete(plan);
+                retention_plan_refuse(plan);
         return 0;
 }
 
@@ -231,6 +223,14 @@ struct RetentionPlan *retention_plan_free(struct RetentionPlan *plan) {
                 free(plan->entries);
         free(plan);
         return NULL;
+}
+
+void retention_plan_refuse(struct RetentionPlan *plan) {
+        for (size_t i = 0; i < plan->n_entries; i++)
+                if (plan->entries[i].verdict == RETENTION_DELETE) {
+                        plan->entries[i].verdict = RETENTION_KEEP;
+                        plan->refused = true;
+                }
 }
 
 size_t retention_plan_count(const struct RetentionPlan *plan, enum RetentionVerdict verdict) {

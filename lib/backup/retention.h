@@ -86,6 +86,9 @@ struct RetentionPlan *retention_plan_free(struct RetentionPlan *plan);
 DEFINE_POINTER_CLEANUP(struct RetentionPlan *, retention_plan_free)
 #define _cleanup_retention_plan_ _cleanup_(retention_plan_freep)
 
+/* All that would be deleted is kept, without a reason; `refused` says whether there was any. */
+void retention_plan_refuse(struct RetentionPlan *plan);
+
 size_t retention_plan_count(const struct RetentionPlan *plan, enum RetentionVerdict verdict);
 
 /* "daily", …: the name of one flag. */

@@ -265,10 +265,9 @@ int snapshot_retention_inputs(const struct Layout *layout, struct RetentionInput
                 memcpy(input->name, all.names[i], strlen(all.names[i]) + 1);
                 if (stamp_is_valid(input->name)) {
                         r = snapshot_describe(layout, input->name, &snapshot, &why);
-                        if (r == -ENOENT)
-                                continue;
                         if (r == -ENOMEM)
                                 return failure_out_of_memory(failure);
+                        input->foreign = r == -ENOENT; /* a file or link of that name */
                         /* What cannot be read for another reason is kept as unreadable. */
                         if (r >= 0 && snapshot->metadata)
                                 describe_for_retention(snapshot->metadata, input);
