@@ -155,17 +155,16 @@ static int open_target(const char *target, sqlite3 **ret_db, struct Failure *fai
 }
 
 /* The backup API does not say on which of the two databases it failed. */
-static int copy_failure(
-        int code, int error, const char *source, const char *target, struct Failure *failure) {
+static int copy_failure(int code, const char *source, const char *target, struct Failure *failure) {
         switch (code) {
         case SQLITE_FULL:
         case SQLITE_IOERR_WRITE:
         case SQLITE_IOERR_TRUNCATE:
         case SQLITE_READONLY:
                 return sqlite_failure_of(
-                        code, error, NULL, target, failure, "write the copy of the database");
+                        code, 0, NULL, target, failure, "write the copy of the database");
         default:
-                return sqlite_failure_of(code, error, NULL, source, failure, "copy what is");
+                return sqlite_failure_of(code, 0, NULL, source, failure, "copy what is");
         }
 }
 
@@ -173,13 +172,13 @@ static int copy_steps(const struct Operation *operation, sqlite3_backup *copy, c
         const char *target, struct Failure *failure) {
         for (;;) {
                 int code = sqlite3_backup_step(copy, COPY_STEP_PAGES);
-                int error = errno;
-                uint64_t total = (uint64_t) sqlite3_backup_pagecount(copy);
-                uint64_t left = (uint64_t) sqlite3_backup_remaining(copy);
+                uint64_t total, left;
                 int r;
 
                 if (code != SQLITE_OK && code != SQLITE_DONE)
-                        return copy_failure(code, error, source, target, failure);
+                        return copy_failure(code, source, target, failure);
+                total = (uint64_t) sqlite3_backup_pagecount(copy);
+                left = (uint64_t) sqlite3_backup_remaining(copy);
                 operation_progress(operation, "Copying the database", total - left, total);
                 if (code == SQLITE_DONE)
                         return 0;

@@ -48,24 +48,46 @@ static bool is_write(int code) {
         }
 }
 
+/* SQLite 3.40 does not keep the system's error of a statement. It is still in errno, if nothing
+ * failed since: what only a write can say is believed. */
+static int error_of_io(void) {
+        switch (errno) {
+        case ENOSPC:
+        case EDQUOT:
+        case EFBIG:
+        case EROFS:
+                return errno;
+        default:
+                return EIO;
+        }
+}
+
+static int io_failure(
+        int code, int error, const char *path, struct Failure *failure, const char *doing) {
+        char what[128];
+
+        (void) snprintf(what, sizeof what, "%s in", doing);
+        if (is_write(code) || error == ENOSPC || error == EDQUOT || error == EROFS)
+                return failure_set_write(failure, error, path, what);
+        return failure_set_read(failure, error, path, what);
+}
+
 int sqlite_failure_of(int code, int error, const char *text, const char *path,
         struct Failure *failure, const char *doing) {
         if (!text)
                 text = sqlite3_errstr(code);
+        if (code == SQLITE_IOERR_NOMEM)
+                return failure_out_of_memory(failure);
         for (size_t i = 0; i < sizeof sqlite_outcomes / sizeof sqlite_outcomes[0]; i++)
                 if (sqlite_outcomes[i].code == (code & 0xff))
                         return failure_set(failure, sqlite_outcomes[i].event,
                                 sqlite_outcomes[i].error, path, "Cannot %s in %s: %s; %s", doing,
                                 path, text, sqlite_outcomes[i].action);
         /* What the system said is more use than "disk I/O error" or "unable to open". */
-        if (((code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN) && error != 0) {
-                char what[128];
-
-                (void) snprintf(what, sizeof what, "%s in", doing);
-                if (is_write(code) || error == ENOSPC || error == EDQUOT || error == EROFS)
-                        return failure_set_write(failure, error, path, what);
-                return failure_set_read(failure, error, path, what);
-        }
+        if ((code & 0xff) == SQLITE_IOERR)
+                return io_failure(code, error ? error : error_of_io(), path, failure, doing);
+        if ((code & 0xff) == SQLITE_CANTOPEN && error != 0)
+                return io_failure(code, error, path, failure, doing);
         return failure_set(failure, EVENT_DATABASE_FAILED, EIO, path, "Cannot %s in %s: %s", doing,
                 path, text);
 }

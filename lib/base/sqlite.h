@@ -44,8 +44,8 @@ DEFINE_POINTER_CLEANUP(sqlite3 *, sqlite_close)
 
 /* The failure of the last call on `db`; `doing` reads "read interactions". Returns its -errno. */
 int sqlite_failure(sqlite3 *db, struct Failure *failure, const char *doing);
-/* The same for a result code that no connection has (any more): extended `code`, errno value of
- * the system call behind it or 0, text or NULL for SQLite's own. */
+/* The same for a result code that no connection has: extended `code`; errno value of the system
+ * call behind it, or 0 for what errno says; text, or NULL for SQLite's own. */
 int sqlite_failure_of(int code, int error, const char *text, const char *path,
         struct Failure *failure, const char *doing);
 
