@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -218,4 +219,14 @@ static inline int child_ask(int (*question)(void *userdata), void *userdata) {
 static inline void become_nobody(void) {
         if (geteuid() == 0)
                 MUST(setgid(65534) >= 0 && setuid(65534) >= 0);
+}
+
+/* Files of this process end at `size` from here on, with EFBIG; UINT64_MAX: no longer. */
+static inline void limit_file_size(uint64_t size) {
+        struct rlimit limit;
+
+        MUST(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+        MUST(getrlimit(RLIMIT_FSIZE, &limit) >= 0);
+        limit.rlim_cur = size < limit.rlim_max ? size : limit.rlim_max;
+        MUST(setrlimit(RLIMIT_FSIZE, &limit) >= 0);
 }

@@ -7,7 +7,6 @@
 
 #include <cmocka.h>
 
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -42,16 +41,6 @@ static void assert_mode_is(const char *path, mode_t mode) {
 
         assert_int_equal(lstat(path, &st), 0);
         assert_int_equal(st.st_mode & 07777, mode);
-}
-
-/* Files of this process end at `size` from here on, with EFBIG; UINT64_MAX: no longer. */
-static void limit_file_size(uint64_t size) {
-        struct rlimit limit;
-
-        MUST(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
-        MUST(getrlimit(RLIMIT_FSIZE, &limit) >= 0);
-        limit.rlim_cur = size < limit.rlim_max ? size : limit.rlim_max;
-        MUST(setrlimit(RLIMIT_FSIZE, &limit) >= 0);
 }
 
 /* Writing. */
