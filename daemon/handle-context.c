@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * POST /query, POST /context/build.
+ */
+
+#include <limits.h>
+
+#include "daemon/document.h"
+#include "daemon/fields.h"
+#include "daemon/handlers.h"
+#include "lib/base/json-document.h"
+#include "lib/knowledge/pack.h"
+#include "lib/knowledge/retrieve.h"
+
+/* What both ask for. */
+struct Question {
+        uint64_t started_ms;
+        json_object *fields;
+        const char *prompt;
+        const char *project_name; /* as asked for; NULL: everything */
+        uint64_t top_k;
+        uint64_t budget;
+        struct RegistryView *view; /* NULL where no project was asked for */
+        const struct Project *project;
+        struct Retrieval *retrieval;
+};
+
+static void question_clear(struct Question *question) {
+        (void) json_object_put(question->fields);
+        (void) registry_view_release(question->view);
+        (void) retrieval_free(question->retrieval);
+}
+
+static int parse(
+        const struct Request *request, struct Question *question, struct Response *response) {
+        int r;
+
+        r = fields_parse(request, FIELD_REQUIRED, &question->fields, response);
+        if (r < 0)
+                return r;
+        r = field_text(question->fields, "prompt", FIELD_REQUIRED, &question->prompt, response);
+        if (r < 0)
+                return r;
+        r = field_text(
+                question->fields, "project", FIELD_OPTIONAL, &question->project_name, response);
+        if (r < 0)
+                return r;
+        r = field_number(
+                question->fields, "top_k", 1, RETRIEVE_TOP_K_MAX, &question->top_k, response);
+        if (r < 0)
+                return r;
+        return field_number(
+                question->fields, "budget", 1, PACK_BUDGET_MAX, &question->budget, response);
+}
+
+/* A project that is not known is never a search over everything. */
+static int find(struct Worker *worker, struct Question *question, struct Response *response) {
+        _cleanup_failure_ struct Failure failure = { 0 };
+        struct Store *store;
+        int r;
+
+        if (question->project_name) {
+                r = worker_registry(worker, &question->view, response);
+                if (r >= 0)
+                        r = worker_project(question->view->registry, question->project_name,
+                                &question->project, response);
+                if (r < 0)
+                        return r;
+        }
+        r = worker_store(worker, &store, response);
+        if (r < 0)
+                return r;
+        r = retrieve(store, question->project, question->prompt, (size_t) question->top_k,
+                &question->retrieval, &failure);
+        return r < 0 ? response_failure(response, &failure) : 0;
+}
+
+static int ask(struct Worker *worker, const struct Request *request, struct Question *question,
+        struct Response *response) {
+        int r;
+
+        question->started_ms = monotonic_ms();
+        question->top_k = RETRIEVE_TOP_K_DEFAULT;
+        question->budget = PACK_BUDGET_DEFAULT;
+        r = parse(request, question, response);
+        return r < 0 ? r : find(worker, question, response);
+}
+
+/* Answers. A member that memory ran out for is null, and the next allocation fails as well: whoever
+ * makes the document has its own NULL to tell by. */
+
+/* Six digits say all there is to say about a rank. */
+static json_object *score_to_json(double score) {
+        char text[32];
+
+        (void) snprintf(text, sizeof text, "%.6g", score);
+        return json_object_new_double_s(score, text);
+}
+
+static json_object *chunk_to_json(const struct Chunk *chunk) {
+        int size = chunk->content_size < INT_MAX ? (int) chunk->content_size : INT_MAX;
+        json_object *object = json_object_new_object();
+
+        document_add(object, "chunk_id", json_object_new_int64(chunk->id));
+        document_add(object, "source_file", document_text(chunk->source_file));
+        document_add(object, "title", document_text(chunk->title));
+        document_add(object, "heading_path", document_text_list(chunk->heading_path));
+        document_add(object, "start_line", json_object_new_uint64(chunk->start_line));
+        document_add(object, "end_line", json_object_new_uint64(chunk->end_line));
+        document_add(object, "score", score_to_json(chunk->score));
+        document_add(object, "char_count", json_object_new_uint64(chunk->char_count));
+        document_add(object, "content", json_object_new_string_len(chunk->content, size));
+        return object;
+}
+
+static json_object *retrieval_to_json(const struct Retrieval *retrieval) {
+        json_object *object = json_object_new_object();
+
+        document_add(object, "mode", json_object_new_string(retrieval->mode));
+        document_add(object, "candidates", json_object_new_uint64(retrieval->candidates));
+        document_add(object, "degraded", document_text_list(retrieval->degraded));
+        return object;
+}
+
+/* `pack` NULL: all of them. */
+static json_object *chunks_to_json(const struct Retrieval *retrieval, const struct Pack *pack) {
+        json_object *list = json_object_new_array();
+
+        for (size_t i = 0; list && i < retrieval->n_chunks; i++)
+                if (!pack || pack->decisions[i] == PACK_USED)
+                        document_append(list, chunk_to_json(&retrieval->chunks[i]));
+        return list;
+}
+
+static json_object *dropped_to_json(const struct Retrieval *retrieval, const struct Pack *pack) {
+        json_object *list = json_object_new_array();
+
+        for (size_t i = 0; list && i < retrieval->n_chunks; i++) {
+                json_object *object;
+
+                if (pack->decisions[i] == PACK_USED)
+                        continue;
+                object = json_object_new_object();
+                document_add(object, "chunk_id", json_object_new_int64(retrieval->chunks[i].id));
+                document_add(object, "reason",
+                        json_object_new_string(pack->decisions[i] == PACK_DROPPED_BUDGET
+                                        ? "budget"
+                                        : "duplicate"));
+                document_append(list, object);
+        }
+        return list;
+}
+
+static json_object *project_to_json(const struct Question *question) {
+        json_object *object;
+
+        if (!question->project)
+                return NULL;
+        object = json_object_new_object();
+        document_add(object, "id", document_text(question->project->id));
+        document_add(object, "matched", document_text(question->project_name));
+        return object;
+}
+
+static json_object *duration(const struct Question *question) {
+        return json_object_new_uint64(monotonic_ms() - question->started_ms);
+}
+
+void handle_query(struct Worker *worker, const struct Request *request, struct Response *response) {
+        __attribute__((cleanup(question_clear))) struct Question question = { 0 };
+        json_object *object;
+
+        if (ask(worker, request, &question, response) < 0)
+                return;
+        object = json_object_new_object();
+        if (object) {
+                document_add(object, "chunks", chunks_to_json(question.retrieval, NULL));
+                document_add(object, "retrieval", retrieval_to_json(question.retrieval));
+                document_add(object, "duration_ms", duration(&question));
+        }
+        response_json(response, HTTP_OK, object);
+}
+
+void handle_context_build(
+        struct Worker *worker, const struct Request *request, struct Response *response) {
+        __attribute__((cleanup(question_clear))) struct Question question = { 0 };
+        _cleanup_pack_ struct Pack *pack = NULL;
+        json_object *object;
+
+        if (ask(worker, request, &question, response) < 0)
+                return;
+        if (pack_build(question.retrieval, question.project ? question.project->id : NULL,
+                    question.prompt, question.budget, &pack) < 0) {
+                (void) response_out_of_memory(response);
+                return;
+        }
+        object = json_object_new_object();
+        if (object) {
+                document_add(object, "formatted_context", document_text(pack->formatted_context));
+                document_add(object, "full_prompt", document_text(pack->full_prompt));
+                document_add(object, "chunks_used", json_object_new_uint64(pack->chunks_used));
+                document_add(object, "total_chars", json_object_new_uint64(pack->total_chars));
+                document_add(object, "budget", json_object_new_uint64(question.budget));
+                document_add(object, "budget_remaining",
+                        json_object_new_uint64(question.budget - pack->total_chars));
+                document_add(object, "duration_ms", duration(&question));
+                document_add(object, "project", project_to_json(&question));
+                document_add(object, "retrieval", retrieval_to_json(question.retrieval));
+                document_add(object, "chunks", chunks_to_json(question.retrieval, pack));
+                document_add(object, "dropped", dropped_to_json(question.retrieval, pack));
+        }
+        response_json(response, HTTP_OK, object);
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * GET /projects, POST /projects/{id}/refresh, POST /ingest.
+ */
+
+#include <inttypes.h>
+
+#include "daemon/document.h"
+#include "daemon/fields.h"
+#include "daemon/handlers.h"
+#include "lib/base/event.h"
+#include "lib/base/json-document.h"
+#include "lib/knowledge/ingest.h"
+
+static json_object *roots_to_json(const struct Project *project) {
+        json_object *list = json_object_new_array();
+
+        for (size_t i = 0; list && i < project->n_roots; i++) {
+                const struct IngestRoot *root = &project->roots[i];
+                json_object *object = json_object_new_object();
+
+                document_add(object, "source", document_text(root->source));
+                document_add(object, "subpath", document_text(root->subpath));
+                document_add(object, "label", document_text(root->label));
+                document_append(list, object);
+        }
+        return list;
+}
+
+static json_object *project_to_json(
+        const struct Project *project, uint64_t documents, uint64_t chunks) {
+        json_object *object = json_object_new_object();
+
+        document_add(object, "id", document_text(project->id));
+        document_add(object, "aliases", document_text_list(project->aliases));
+        document_add(object, "description", document_text(project->description));
+        document_add(object, "ingest_roots", roots_to_json(project));
+        document_add(object, "documents", json_object_new_uint64(documents));
+        document_add(object, "chunks", json_object_new_uint64(chunks));
+        return object;
+}
+
+void handle_projects(
+        struct Worker *worker, const struct Request *request, struct Response *response) {
+        _cleanup_registry_view_ struct RegistryView *view = NULL;
+        _cleanup_failure_ struct Failure failure = { 0 };
+        _cleanup_json_ json_object *list = NULL;
+        json_object *object;
+        struct Store *store;
+
+        (void) request;
+        if (worker_registry(worker, &view, response) < 0 ||
+                worker_store(worker, &store, response) < 0)
+                return;
+        list = json_object_new_array();
+        for (size_t i = 0; list && i < view->registry->n_projects; i++) {
+                const struct Project *project = &view->registry->projects[i];
+                uint64_t documents, chunks;
+
+                if (store_project_counts(store, project, &documents, &chunks, &failure) < 0) {
+                        (void) response_failure(response, &failure);
+                        return;
+                }
+                document_append(list, project_to_json(project, documents, chunks));
+        }
+        object = json_object_new_object();
+        if (object)
+                document_add(object, "projects", STEAL(list));
+        response_json(response, HTTP_OK, object);
+}
+
+/* Ingest. */
+
+static json_object *errors_to_json(const struct IngestResult *result) {
+        json_object *list = json_object_new_array();
+
+        for (size_t i = 0; list && i < result->n_errors; i++) {
+                json_object *object = json_object_new_object();
+
+                document_add(object, "path", document_text(result->errors[i].path));
+                document_add(object, "error", document_text(result->errors[i].error));
+                document_append(list, object);
+        }
+        return list;
+}
+
+static json_object *result_to_json(const struct IngestResult *result) {
+        const struct {
+                const char *name;
+                uint64_t value;
+        } numbers[] = {
+                { "files_seen", result->files_seen },
+                { "files_indexed", result->files_indexed },
+                { "files_unchanged", result->files_unchanged },
+                { "files_removed", result->files_removed },
+                { "chunks_added", result->chunks_added },
+                { "chunks_removed", result->chunks_removed },
+                { "duration_ms", result->duration_ms },
+        };
+        json_object *object = json_object_new_object();
+
+        for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+                document_add(object, numbers[i].name, json_object_new_uint64(numbers[i].value));
+        if (object)
+                document_add(object, "errors", errors_to_json(result));
+        return object;
+}
+
+static void tell(const struct IngestResult *result, const char *scope) {
+        const struct EventNumber numbers[] = {
+                { "ATOCORE_FILES", result->files_seen },
+                { "ATOCORE_DURATION_MS", result->duration_ms },
+        };
+
+        event_emit(&(struct Event){ .id = EVENT_INGEST_DONE,
+                           .numbers = numbers,
+                           .n_numbers = sizeof numbers / sizeof numbers[0] },
+                "Ingest of %s is done: %" PRIu64 " files seen, %" PRIu64 " indexed, %" PRIu64
+                " removed, %zu errors, %" PRIu64 " ms",
+                scope, result->files_seen, result->files_indexed, result->files_removed,
+                result->n_errors, result->duration_ms);
+}
+
+/* `project` NULL: all sources. */
+static void ingest(
+        struct Worker *worker, const struct Project *project, struct Response *response) {
+        _cleanup_ingest_result_ struct IngestResult *result = NULL;
+        _cleanup_failure_ struct Failure failure = { 0 };
+        struct Operation operation = worker_operation(worker);
+        const char *scope = project ? project->id : "all sources";
+
+        event_emit(&(struct Event){ .id = EVENT_INGEST_STARTED }, "Ingest of %s starts", scope);
+        if (ingest_run(&operation, &project, project ? 1 : 0, false, &result, &failure) < 0) {
+                (void) response_failure(response, &failure);
+                return;
+        }
+        tell(result, scope);
+        response_json(response, HTTP_OK, result_to_json(result));
+}
+
+static void ingest_project(struct Worker *worker, const char *name, struct Response *response) {
+        _cleanup_registry_view_ struct RegistryView *view = NULL;
+        const struct Project *project;
+
+        if (worker_registry(worker, &view, response) >= 0 &&
+                worker_project(view->registry, name, &project, response) >= 0)
+                ingest(worker, project, response);
+}
+
+void handle_refresh(
+        struct Worker *worker, const struct Request *request, struct Response *response) {
+        _cleanup_json_ json_object *fields = NULL;
+
+        if (fields_parse(request, FIELD_OPTIONAL, &fields, response) >= 0)
+                ingest_project(worker, request->path.segments[1], response);
+}
+
+void handle_ingest(
+        struct Worker *worker, const struct Request *request, struct Response *response) {
+        _cleanup_json_ json_object *fields = NULL;
+        const char *project = NULL;
+
+        if (fields_parse(request, FIELD_OPTIONAL, &fields, response) < 0 ||
+                field_text(fields, "project", FIELD_OPTIONAL, &project, response) < 0)
+                return;
+        if (project)
+                ingest_project(worker, project, response);
+        else
+                ingest(worker, NULL, response);
+}

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "daemon/health.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+
+#include "daemon/document.h"
+#include "lib/backup/snapshot.h"
+#include "lib/backup/state.h"
+#include "lib/base/event.h"
+#include "lib/base/json-document.h"
+
+#define BACKUP_AGE_DAYS 3 /* there is one each day */
+#define DAY_SECONDS     (24 * 60 * 60)
+
+static const char *const check_names[CHECK_COUNT_] = {
+        [CHECK_DATABASE] = "database",
+        [CHECK_REGISTRY] = "registry",
+        [CHECK_SOURCES] = "sources",
+        [CHECK_BACKUPS] = "backups",
+        [CHECK_LISTENER] = "listener",
+};
+
+static void set(struct HealthReport *report, enum HealthCheck check, bool degraded,
+        const char *format, ...) __attribute__((format(printf, 4, 5)));
+static void set(struct HealthReport *report, enum HealthCheck check, bool degraded,
+        const char *format, ...) {
+        va_list arguments;
+
+        if (report->checks[check].detail) /* the first finding stands */
+                return;
+        report->checks[check].degraded = degraded;
+        va_start(arguments, format);
+        if (vasprintf(&report->checks[check].detail, format, arguments) < 0)
+                report->checks[check].detail = NULL;
+        va_end(arguments);
+}
+
+/* The checks. */
+
+static void check_database(struct Worker *worker, struct HealthReport *report) {
+        _cleanup_failure_ struct Failure failure = { 0 };
+        _cleanup_store_ struct Store *store = NULL;
+        struct Operation operation = worker_operation(worker);
+
+        /* Anew each time: another file may be in its place by now. */
+        if (store_open(&operation, SQLITE_MODE_READ, &store, &failure) < 0)
+                set(report, CHECK_DATABASE, true, "%s", failure_message(&failure));
+        else
+                set(report, CHECK_DATABASE, false, "It can be read");
+}
+
+static void check_registry(
+        struct Worker *worker, struct HealthReport *report, struct RegistryView **ret_view) {
+        _cleanup_failure_ struct Failure failure = { 0 };
+        int r;
+
+        r = registry_cache_get(worker->daemon->registry, ret_view, &failure);
+        if (r == -ENOENT && !failure_is_set(&failure))
+                set(report, CHECK_REGISTRY, true,
+                        "There is no project registry at %s; create it, with the projects that are "
+                        "to be known",
+                        worker->daemon->layout->registry);
+        else if (r < 0)
+                set(report, CHECK_REGISTRY, true, "%s", failure_message(&failure));
+        else
+                set(report, CHECK_REGISTRY, false, "Projects: %zu",
+                        (*ret_view)->registry->n_projects);
+}
+
+static bool directory_is_empty(const char *path) {
+        _cleanup_closedir_ DIR *directory = opendir(path);
+        const struct dirent *entry;
+
+        if (!directory)
+                return false;
+        while ((entry = readdir(directory)))
+                if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+                        return false;
+        return true;
+}
+
+static void check_source(struct HealthReport *report, const struct Layout *layout,
+        const char *source, const char *subpath) {
+        _cleanup_free_ char *top = NULL;
+        _cleanup_free_ char *path = NULL;
+        struct stat status;
+
+        if (asprintf(&top, "%s/%s", layout->sources, source) < 0) {
+                top = NULL;
+                return;
+        }
+        if (asprintf(&path, "%s/%s", top, subpath) < 0) {
+                path = NULL;
+                return;
+        }
+        if (stat(path, &status) < 0)
+                set(report, CHECK_SOURCES, true, "Cannot look at %s: %m; is it mounted?", path);
+        else if (!S_ISDIR(status.st_mode))
+                set(report, CHECK_SOURCES, true, "%s is no directory", path);
+        else if (directory_is_empty(top))
+                set(report, CHECK_SOURCES, true, "%s is empty; is it mounted?", top);
+}
+
+/* What the projects are made of; without projects, whether there is any source at all. */
+static void check_sources(
+        struct Worker *worker, struct HealthReport *report, const struct RegistryView *view) {
+        const struct Layout *layout = worker->daemon->layout;
+
+        for (size_t p = 0; view && p < view->registry->n_projects; p++) {
+                const struct Project *project = &view->registry->projects[p];
+
+                for (size_t i = 0; i < project->n_roots; i++)
+                        check_source(report, layout, project->roots[i].source,
+                                project->roots[i].subpath);
+        }
+        if (access(layout->sources, R_OK | X_OK) < 0)
+                set(report, CHECK_SOURCES, true, "Cannot look at %s: %m", layout->sources);
+        else
+                set(report, CHECK_SOURCES, false, "They are there");
+}
+
+/* A root on which there never was a snapshot is none to act on: nobody may want backups here. */
+static void check_newest_snapshot(
+        struct Worker *worker, struct HealthReport *report, const char *stamp, int64_t now) {
+        _cleanup_json_ json_object *state = NULL;
+        int64_t taken;
+
+        if (state_load(worker->daemon->layout, stamp, &state) >= 0 && !state_valid(state, true))
+                set(report, CHECK_BACKUPS, true,
+                        "The newest snapshot, %s, is not valid; take another, and validate it",
+                        stamp);
+        else if (stamp_parse(stamp, &taken) >= 0 && now - taken > BACKUP_AGE_DAYS * DAY_SECONDS)
+                set(report, CHECK_BACKUPS, true,
+                        "The newest snapshot, %s, is %" PRId64
+                        " days old; is atocore-backup.timer running?",
+                        stamp, (now - taken) / DAY_SECONDS);
+        else
+                set(report, CHECK_BACKUPS, false, "The newest snapshot is %s", stamp);
+}
+
+static void check_backups(struct Worker *worker, struct HealthReport *report) {
+        const struct Layout *layout = worker->daemon->layout;
+        _cleanup_failure_ struct Failure failure = { 0 };
+        int64_t now = clock_now(worker->daemon->clock);
+        char stamp[STAMP_SIZE];
+
+        if (access(layout->backups, W_OK | X_OK) < 0)
+                set(report, CHECK_BACKUPS, true,
+                        "Cannot write to %s: %m; no snapshot can be taken, is it mounted?",
+                        layout->backups);
+        else if (snapshot_latest(layout, now, stamp, NULL, &failure) >= 0)
+                check_newest_snapshot(worker, report, stamp, now);
+        else if (failure.event == EVENT_SNAPSHOT_NOT_FOUND)
+                set(report, CHECK_BACKUPS, false, "There is no snapshot yet");
+        else
+                set(report, CHECK_BACKUPS, true, "%s", failure_message(&failure));
+}
+
+static void check_listener(const struct Daemon *daemon, struct HealthReport *report) {
+        if (!daemon->exposed)
+                set(report, CHECK_LISTENER, false, "On this machine only");
+        else if (daemon->access->api_token)
+                set(report, CHECK_LISTENER, false, "Beyond the loopback, with a token");
+        else
+                set(report, CHECK_LISTENER, true,
+                        "It listens beyond the loopback and no api-token is set: whoever reaches "
+                        "it can read everything");
+}
+
+void health_check(struct Worker *worker, struct HealthReport *ret_report) {
+        _cleanup_registry_view_ struct RegistryView *view = NULL;
+
+        *ret_report = (struct HealthReport){ 0 };
+        check_database(worker, ret_report);
+        check_registry(worker, ret_report, &view);
+        check_sources(worker, ret_report, view);
+        check_backups(worker, ret_report);
+        check_listener(worker->daemon, ret_report);
+}
+
+void health_report_clear(struct HealthReport *report) {
+        for (size_t i = 0; i < CHECK_COUNT_; i++)
+                free(report->checks[i].detail);
+        *report = (struct HealthReport){ 0 };
+}
+
+/* Telling. */
+
+bool health_is_degraded(const struct HealthReport *report) {
+        for (size_t i = 0; i < CHECK_COUNT_; i++)
+                if (report->checks[i].degraded)
+                        return true;
+        return false;
+}
+
+char *health_summary(const struct HealthReport *report) {
+        char *text = NULL;
+
+        for (size_t i = 0; i < CHECK_COUNT_; i++) {
+                _cleanup_free_ char *before = NULL;
+
+                if (!report->checks[i].degraded)
+                        continue;
+                before = STEAL(text);
+                if (asprintf(&text, "%s%s%s: %s", before ? before : "", before ? "; " : "",
+                            check_names[i],
+                            report->checks[i].detail ? report->checks[i].detail : "?") < 0)
+                        return NULL;
+        }
+        return text ? text : strdup("everything works");
+}
+
+static json_object *check_to_json(bool degraded, const char *detail) {
+        json_object *object = json_object_new_object();
+
+        if (!object)
+                return NULL;
+        document_add(object, "status", json_object_new_string(degraded ? "degraded" : "ok"));
+        document_add(object, "detail", document_text(detail));
+        return object;
+}
+
+json_object *health_to_json(const struct HealthReport *report, const struct Daemon *daemon) {
+        json_object *object = json_object_new_object();
+        json_object *checks = json_object_new_object();
+
+        if (!object || !checks) {
+                (void) json_object_put(object);
+                (void) json_object_put(checks);
+                return NULL;
+        }
+        for (size_t i = 0; i < CHECK_COUNT_; i++)
+                document_add(checks, check_names[i],
+                        check_to_json(report->checks[i].degraded, report->checks[i].detail));
+        document_add(object, "status",
+                json_object_new_string(health_is_degraded(report) ? "degraded" : "ok"));
+        document_add(object, "version", json_object_new_string(ATOCORE_VERSION));
+        document_add(object, "uptime_seconds",
+                json_object_new_uint64((monotonic_ms() - daemon->started_ms) / 1000));
+        document_add(object, "checks", checks);
+        return object;
+}
+
+struct HealthTold {
+        char *summary;
+};
+
+int health_told_new(struct HealthTold **ret_told) {
+        *ret_told = calloc(1, sizeof **ret_told);
+        return *ret_told ? 0 : -ENOMEM;
+}
+
+struct HealthTold *health_told_free(struct HealthTold *told) {
+        if (told)
+                free(told->summary);
+        free(told);
+        return NULL;
+}
+
+void health_tell(struct HealthTold *told, const struct HealthReport *report) {
+        _cleanup_free_ char *summary = health_summary(report);
+        bool degraded = health_is_degraded(report);
+
+        if (!summary || (told->summary && strcmp(summary, told->summary) == 0))
+                return;
+        if (degraded)
+                event_emit(&(struct Event){ .id = EVENT_DAEMON_DEGRADED }, "Degraded: %s", summary);
+        (void) sd_notifyf(0, "STATUS=%s%s", degraded ? "Degraded: " : "Serving: ", summary);
+        free(told->summary);
+        told->summary = STEAL(summary);
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "daemon/jobs.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <sys/eventfd.h>
+#include <time.h>
+
+#define STACK_SIZE   (512u << 10) /* only what is touched takes memory */
+#define IDLE_SECONDS 10
+
+static const struct {
+        unsigned max_threads;
+        unsigned max_queued;
+        enum SqliteMode store_mode;
+} lanes[LANE_COUNT_] = {
+        [LANE_STATE] = { 1, 128, SQLITE_MODE_READ },
+        [LANE_READ] = { 4, 64, SQLITE_MODE_READ },
+        [LANE_WRITE] = { 1, 64, SQLITE_MODE_WRITE },
+        [LANE_ADMIN] = { 3, 8, SQLITE_MODE_READ },
+};
+
+struct LaneState {
+        struct Jobs *jobs;
+        struct Job *head;
+        struct Job **tail;
+        unsigned queued;
+        unsigned threads;
+        unsigned idle; /* threads that wait for a job */
+        unsigned running;
+        pthread_cond_t wake;
+};
+
+struct Jobs {
+        struct Daemon *daemon;
+        int fd;
+        pthread_attr_t attributes;
+
+        pthread_mutex_t mutex; /* all below, and the lanes */
+        struct LaneState lanes[LANE_COUNT_];
+        struct Job *done;
+        bool ending;
+        unsigned threads;
+        pthread_cond_t ended; /* a thread did */
+};
+
+int jobs_new(struct Daemon *daemon, struct Jobs **ret_jobs) {
+        _cleanup_close_ int fd = -1;
+        pthread_condattr_t monotonic;
+        struct Jobs *jobs;
+
+        fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (fd < 0)
+                return -errno;
+        jobs = calloc(1, sizeof *jobs);
+        if (!jobs)
+                return -ENOMEM;
+        jobs->daemon = daemon;
+        jobs->fd = STEAL_FD(fd);
+
+        (void) pthread_attr_init(&jobs->attributes);
+        (void) pthread_attr_setstacksize(&jobs->attributes, STACK_SIZE);
+        (void) pthread_attr_setdetachstate(&jobs->attributes, PTHREAD_CREATE_DETACHED);
+        (void) pthread_mutex_init(&jobs->mutex, NULL);
+        (void) pthread_condattr_init(&monotonic);
+        (void) pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+        (void) pthread_cond_init(&jobs->ended, NULL);
+        for (size_t i = 0; i < LANE_COUNT_; i++) {
+                struct LaneState *lane = &jobs->lanes[i];
+
+                lane->jobs = jobs;
+                lane->tail = &lane->head;
+                (void) pthread_cond_init(&lane->wake, &monotonic);
+        }
+        (void) pthread_condattr_destroy(&monotonic);
+        *ret_jobs = jobs;
+        return 0;
+}
+
+struct Jobs *jobs_free(struct Jobs *jobs) {
+        if (!jobs)
+                return NULL;
+
+        (void) pthread_mutex_lock(&jobs->mutex);
+        jobs->ending = true;
+        for (size_t i = 0; i < LANE_COUNT_; i++)
+                (void) pthread_cond_broadcast(&jobs->lanes[i].wake);
+        while (jobs->threads > 0)
+                (void) pthread_cond_wait(&jobs->ended, &jobs->mutex);
+        (void) pthread_mutex_unlock(&jobs->mutex);
+
+        for (size_t i = 0; i < LANE_COUNT_; i++)
+                (void) pthread_cond_destroy(&jobs->lanes[i].wake);
+        (void) pthread_cond_destroy(&jobs->ended);
+        (void) pthread_mutex_destroy(&jobs->mutex);
+        (void) pthread_attr_destroy(&jobs->attributes);
+        (void) close(jobs->fd);
+        free(jobs);
+        return NULL;
+}
+
+/* The next job of the lane, under the mutex. NULL: the thread is no longer needed. */
+static struct Job *wait_for_job(struct LaneState *lane) {
+        struct timespec deadline;
+        struct Job *job;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &deadline);
+        deadline.tv_sec += IDLE_SECONDS;
+        while (!lane->head) {
+                int r;
+
+                if (lane->jobs->ending)
+                        return NULL;
+                lane->idle++;
+                r = pthread_cond_timedwait(&lane->wake, &lane->jobs->mutex, &deadline);
+                lane->idle--;
+                if (r == ETIMEDOUT && !lane->head)
+                        return NULL;
+        }
+        job = lane->head;
+        lane->head = job->next;
+        if (!lane->head)
+                lane->tail = &lane->head;
+        lane->queued--;
+        return job;
+}
+
+static void *work(void *userdata) {
+        struct LaneState *lane = userdata;
+        struct Jobs *jobs = lane->jobs;
+        struct Worker worker;
+        struct Job *job;
+
+        worker_init(&worker, jobs->daemon, lanes[lane - jobs->lanes].store_mode);
+        (void) pthread_mutex_lock(&jobs->mutex);
+        while ((job = wait_for_job(lane))) {
+                lane->running++;
+                (void) pthread_mutex_unlock(&jobs->mutex);
+                job->run(job, &worker);
+                (void) pthread_mutex_lock(&jobs->mutex);
+                lane->running--;
+                job->next = jobs->done;
+                jobs->done = job;
+                (void) eventfd_write(jobs->fd, 1);
+        }
+        /* From here on nothing is queued for this thread: who submits starts another. */
+        lane->threads--;
+        (void) pthread_mutex_unlock(&jobs->mutex);
+
+        worker_clear(&worker);
+        (void) malloc_trim(0); /* at rest the daemon is small again */
+
+        (void) pthread_mutex_lock(&jobs->mutex);
+        jobs->threads--;
+        (void) pthread_cond_signal(&jobs->ended);
+        (void) pthread_mutex_unlock(&jobs->mutex);
+        return NULL;
+}
+
+/* Under the mutex. */
+static int start_thread(struct LaneState *lane) {
+        struct Jobs *jobs = lane->jobs;
+        pthread_t thread;
+        int error;
+
+        error = pthread_create(&thread, &jobs->attributes, work, lane);
+        if (error != 0)
+                return -error;
+        lane->threads++;
+        jobs->threads++;
+        return 0;
+}
+
+int jobs_submit(struct Jobs *jobs, enum Lane which, struct Job *job) {
+        struct LaneState *lane = &jobs->lanes[which];
+        int r = 0;
+
+        (void) pthread_mutex_lock(&jobs->mutex);
+        if (lane->queued >= lanes[which].max_queued)
+                r = -EAGAIN;
+        else if (lane->idle <= lane->queued && lane->threads < lanes[which].max_threads &&
+                start_thread(lane) < 0 && lane->threads == 0)
+                r = -EAGAIN;
+        if (r >= 0) {
+                job->next = NULL;
+                *lane->tail = job;
+                lane->tail = &job->next;
+                lane->queued++;
+                (void) pthread_cond_signal(&lane->wake);
+        }
+        (void) pthread_mutex_unlock(&jobs->mutex);
+        return r;
+}
+
+bool jobs_are_in(struct Jobs *jobs, enum Lane which) {
+        const struct LaneState *lane = &jobs->lanes[which];
+        bool any;
+
+        (void) pthread_mutex_lock(&jobs->mutex);
+        any = lane->head || lane->running > 0;
+        (void) pthread_mutex_unlock(&jobs->mutex);
+        return any;
+}
+
+int jobs_fd(const struct Jobs *jobs) {
+        return jobs->fd;
+}
+
+struct Job *jobs_take_done(struct Jobs *jobs) {
+        struct Job *done;
+        eventfd_t count;
+
+        (void) eventfd_read(jobs->fd, &count);
+        (void) pthread_mutex_lock(&jobs->mutex);
+        done = STEAL(jobs->done);
+        (void) pthread_mutex_unlock(&jobs->mutex);
+        return done;
+}
