@@ -38,8 +38,7 @@ static void add(struct Ranking *ranking, size_t top_k, struct Rank rank) {
         ranking->best[low] = rank;
 }
 
-/* Only ids and scores: no row of chunks is read for what may not be among the best. The plus keeps
- * the planner from asking the index for one id after the other. */
+/* Only ids and scores: no row of chunks is read for what may not be among the best. */
 static char *rank_sql(const struct Project *project) {
         char *text = NULL;
         size_t size = 0;
@@ -56,10 +55,11 @@ static char *rank_sql(const struct Project *project) {
                      " WHERE chunks_fts MATCH ?1",
                 sql);
         if (project)
-                (void) fputs(" AND +rowid IN (SELECT chunks.id FROM scope CROSS JOIN documents"
-                             " CROSS JOIN chunks WHERE documents.source = scope.source"
-                             " AND documents.path >= scope.low AND documents.path < scope.high"
-                             " AND chunks.document_id = documents.id)",
+                (void) fputs(" AND (SELECT document_id FROM chunks INDEXED BY chunks_by_id"
+                             " WHERE id = chunks_fts.rowid) IN (SELECT documents.id"
+                             " FROM scope CROSS JOIN documents"
+                             " WHERE documents.source = scope.source"
+                             " AND documents.path >= scope.low AND documents.path < scope.high)",
                         sql);
         if (fclose(sql) != 0) {
                 free(text);
