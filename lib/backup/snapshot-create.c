@@ -16,24 +16,20 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "lib/backup/check-report.h"
 #include "lib/backup/digest-job.h"
 #include "lib/backup/manifest.h"
 #include "lib/backup/metadata.h"
+#include "lib/backup/registry-copy.h"
+#include "lib/backup/seal.h"
 #include "lib/backup/snapshot.h"
 #include "lib/backup/staging.h"
+#include "lib/backup/table-counts.h"
 #include "lib/backup/vector-store.h"
 #include "lib/base/file-io.h"
 #include "lib/base/lock.h"
 #include "lib/base/sqlite.h"
-
-#define REGISTRY_MAX ((size_t) 16 << 20)
-
-/* An editor that saves in place leaves half a file for a moment. */
-#define REGISTRY_ATTEMPTS 5
-#define REGISTRY_PAUSE_MS 100
 
 struct Creation {
         const struct Operation *operation;
@@ -139,63 +135,10 @@ static int copy_database(struct Creation *creation) {
                 &method, creation->failure);
 }
 
-/* -EBADMSG without a failure: there is one, and it does not parse. */
-static int read_registry(struct Creation *creation, char **ret_text, size_t *ret_size) {
-        const char *path = creation->operation->layout->registry;
-        const struct timespec pause = { .tv_nsec = REGISTRY_PAUSE_MS * 1000000L };
-
-        for (unsigned attempt = 1;; attempt++) {
-                _cleanup_free_ char *text = NULL;
-                size_t size;
-                int r;
-
-                r = read_file_at(AT_FDCWD, path, REGISTRY_MAX, &text, &size);
-                if (r == -ENOMEM)
-                        return failure_out_of_memory(creation->failure);
-                if (r == -ENOENT)
-                        return r;
-                if (r >= 0 && json_text_is_valid(text, size)) {
-                        *ret_text = STEAL(text);
-                        *ret_size = size;
-                        return 0;
-                }
-                if (attempt == REGISTRY_ATTEMPTS)
-                        return -EBADMSG;
-                r = operation_check(creation->operation, creation->failure);
-                if (r < 0)
-                        return r;
-                (void) nanosleep(&pause, NULL);
-        }
-}
-
 static int copy_registry(struct Creation *creation) {
-        const char *path = creation->operation->layout->registry;
-        _cleanup_free_ char *text = NULL;
-        char digest[DIGEST_HEX_SIZE];
-        size_t size = 0;
-        int r;
-
-        r = read_registry(creation, &text, &size);
-        if (r == -ENOENT)
-                return 0;
-        if (r == -EBADMSG)
-                return WARN(creation, path,
-                        "The project registry cannot be read as JSON and is not in this snapshot; "
-                        "repair config/project-registry.json and take another backup");
-        if (r < 0)
-                return r;
-        if (mkdirat(creation->staging.dir_fd, "config", DIRECTORY_MODE) < 0)
-                return failure_set_write(
-                        creation->failure, errno, creation->staging.path, "create a directory in");
-        r = write_new_file_at(creation->staging.dir_fd, SNAPSHOT_REGISTRY, text, size);
-        if (r < 0)
-                return failure_set_write(creation->failure, -r, SNAPSHOT_REGISTRY, "write");
-        if (digest_buffer(text, size, digest) < 0 ||
-                manifest_add(creation->manifest, SNAPSHOT_REGISTRY, digest) < 0)
-                return failure_out_of_memory(creation->failure);
-        creation->metadata.has_registry = true;
-        creation->metadata.registry_bytes = size;
-        return 0;
+        return registry_copy(creation->operation, creation->staging.dir_fd, creation->manifest,
+                creation->warnings, &creation->metadata.has_registry,
+                &creation->metadata.registry_bytes, creation->failure);
 }
 
 /* The newest snapshot that has a vector store to link to; NULL when there is none. */
@@ -239,58 +182,6 @@ static int copy_vector_store(struct Creation *creation) {
         creation->metadata.chroma_files = copy.files;
         creation->metadata.chroma_bytes = copy.bytes;
         return 0;
-}
-
-/* Rows of each ordinary table: not of views, virtual tables and what belongs to these. */
-static int count_rows(struct Creation *creation, sqlite3 *db) {
-        _cleanup_statement_ sqlite3_stmt *tables = NULL;
-        int r, code;
-
-        r = sqlite_prepare(db,
-                "SELECT name, format('SELECT count(*) FROM \"%w\"', name) FROM pragma_table_list "
-                "WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE "
-                "'\\' "
-                "ORDER BY name",
-                &tables, creation->failure);
-        if (r < 0)
-                return r;
-        while ((code = sqlite3_step(tables)) == SQLITE_ROW) {
-                const char *name = (const char *) sqlite3_column_text(tables, 0);
-                const char *sql = (const char *) sqlite3_column_text(tables, 1);
-                json_object *rows;
-                int64_t count;
-
-                if (!name || !sql)
-                        return failure_out_of_memory(creation->failure);
-                r = sqlite_query_int64(db, sql, &count, creation->failure);
-                if (r < 0)
-                        return r;
-                rows = json_object_new_int64(count);
-                if (!rows || json_object_object_add(creation->counts, name, rows) < 0) {
-                        json_object_put(rows);
-                        return failure_out_of_memory(creation->failure);
-                }
-        }
-        return code == SQLITE_DONE ? 0 : sqlite_failure(db, creation->failure, "list the tables");
-}
-
-static int describe_database(struct Creation *creation) {
-        _cleanup_free_ char *path = NULL;
-        _cleanup_sqlite_ sqlite3 *db = NULL;
-        int r;
-
-        if (asprintf(&path, "%s/" SNAPSHOT_DATABASE, creation->staging.path) < 0) {
-                path = NULL;
-                return failure_out_of_memory(creation->failure);
-        }
-        r = sqlite_open(path, SQLITE_MODE_IMMUTABLE, &db, creation->failure);
-        if (r < 0)
-                return r;
-        r = sqlite_query_int64(
-                db, "PRAGMA user_version", &creation->metadata.schema_version, creation->failure);
-        if (r < 0)
-                return r;
-        return count_rows(creation, db);
 }
 
 /* Findings of an invalid copy make it .failed-<stamp>, for a look at what happened. */
@@ -352,7 +243,8 @@ static int check_copy(struct Creation *creation, const char *stamp) {
         }
         creation->metadata.validated_at = clock_now(creation->operation->clock);
 
-        r = describe_database(creation);
+        r = table_counts(creation->staging.path, creation->counts,
+                &creation->metadata.schema_version, creation->failure);
         if (r < 0)
                 return r;
         r = digest_job_wait(&job);
@@ -362,56 +254,6 @@ static int check_copy(struct Creation *creation, const char *stamp) {
         return manifest_add(creation->manifest, SNAPSHOT_DATABASE, job.digest) < 0
                 ? failure_out_of_memory(creation->failure)
                 : 0;
-}
-
-/* Writes backup-metadata.json and, last, SHA256SUMS over everything else. */
-static int seal(struct Creation *creation, json_object **ret_metadata) {
-        _cleanup_json_ json_object *metadata = NULL;
-        _cleanup_free_ char *text = NULL, *sums = NULL;
-        const struct ManifestEntry *entry;
-        char digest[DIGEST_HEX_SIZE];
-        size_t size;
-        int r;
-
-        creation->metadata.duration_ms = monotonic_ms() - creation->started;
-        metadata = metadata_new(&creation->metadata, creation->report);
-        if (!metadata ||
-                asprintf(&text, "%s\n",
-                        json_object_to_json_string_ext(metadata,
-                                JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
-                                        JSON_C_TO_STRING_NOSLASHESCAPE)) < 0) {
-                text = NULL;
-                return failure_out_of_memory(creation->failure);
-        }
-        if (digest_buffer(text, strlen(text), digest) < 0)
-                return failure_out_of_memory(creation->failure);
-        manifest_sort(creation->manifest);
-        entry = manifest_find(creation->manifest, METADATA_NAME);
-        if (entry) /* sealed before, under another stamp */
-                memcpy(creation->manifest->entries[entry - creation->manifest->entries].digest,
-                        digest, sizeof digest);
-        else if (manifest_add(creation->manifest, METADATA_NAME, digest) < 0)
-                return failure_out_of_memory(creation->failure);
-        manifest_sort(creation->manifest);
-        if (manifest_format(creation->manifest, &sums, &size) < 0)
-                return failure_out_of_memory(creation->failure);
-
-        r = write_new_file_at(creation->staging.dir_fd, METADATA_NAME, text, strlen(text));
-        if (r < 0)
-                return failure_set_write(creation->failure, -r, METADATA_NAME, "write");
-        r = write_new_file_at(creation->staging.dir_fd, MANIFEST_NAME, sums, size);
-        if (r < 0)
-                return failure_set_write(creation->failure, -r, MANIFEST_NAME, "write");
-        *ret_metadata = STEAL(metadata);
-        return 0;
-}
-
-static int unseal(struct Creation *creation) {
-        if (unlinkat(creation->staging.dir_fd, METADATA_NAME, 0) < 0 ||
-                unlinkat(creation->staging.dir_fd, MANIFEST_NAME, 0) < 0)
-                return failure_set_write(
-                        creation->failure, errno, creation->staging.path, "remove a file in");
-        return 0;
 }
 
 /* Another backup may have taken the stamp since it was chosen: then everything but the two files
@@ -432,7 +274,9 @@ static int publish(
                         return failure_out_of_memory(creation->failure);
                 }
                 creation->metadata.root = path;
-                r = seal(creation, &metadata);
+                creation->metadata.duration_ms = monotonic_ms() - creation->started;
+                r = seal_snapshot(&creation->staging, creation->manifest, &creation->metadata,
+                        creation->report, &metadata, creation->failure);
                 if (r < 0)
                         return r;
                 r = staging_sync(&creation->staging, creation->failure);
@@ -451,7 +295,7 @@ static int publish(
                 }
                 if (r != -EEXIST)
                         return r;
-                r = unseal(creation);
+                r = unseal_snapshot(&creation->staging, creation->failure);
                 if (r < 0)
                         return r;
                 r = choose_stamp(creation, stamp);

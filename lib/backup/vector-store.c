@@ -234,8 +234,7 @@ static int copy_database(struct Copier *copier, const char *path) {
         if (why.event == EVENT_DATABASE_INVALID) {
                 /* No database, whatever its name: its bytes are what can be kept of it. */
                 (void) unlinkat(copier->target_fd, name, 0);
-                r = warn(
-                        copier, "%s is no SQLite database that can be read; copied as it is", name);
+                r = WARN(copier, name, "is no SQLite database that can be read; copied as it is");
                 return r < 0 ? r : copy_file(copier, path);
         }
         if (r < 0)

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The copy of the project registry into a snapshot, as it is written. One that does not parse is
+ * looked at again a few times (an editor may be at it), then left out with a warning: one broken
+ * file must not stop the backups of the rest.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/backup/manifest.h"
+#include "lib/base/json-document.h"
+#include "lib/base/operation.h"
+
+/* *ret_copied is false where there is none or it was left out. */
+int registry_copy(const struct Operation *operation, int target_fd, struct Manifest *manifest,
+        json_object *warnings, bool *ret_copied, uint64_t *ret_bytes, struct Failure *failure);
