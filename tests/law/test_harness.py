@@ -31,9 +31,10 @@ static void passes(void **state) { (void) state; }
 static void fails(void **state) { (void) state; assert_int_equal(1, 2); }
 static void dies(void **state) { (void) state; abort(); }
 static void never_runs(void **state) { (void) state; }
+#define TEARING_DOWN(test) cmocka_unit_test_setup_teardown(test, NULL, NULL)
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(passes), cmocka_unit_test(fails), cmocka_unit_test(dies),
+                cmocka_unit_test(passes), TEARING_DOWN(fails), cmocka_unit_test(dies),
                 cmocka_unit_test(never_runs) };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,9 +12,17 @@ import pytest
 
 from support import build
 
-REGISTERED = re.compile(r"\bcmocka_unit_test\w*\(\s*(\w+)")
+# `#define ON_STORE(test) cmocka_unit_test_setup_teardown(test, …)` registers under its own name.
+MACRO = re.compile(
+    r"^#define (\w+)\((\w+)\)(?:\s|\\\n)*cmocka_unit_test\w*\(\s*\2\b[^\n]*\n", re.MULTILINE)
 OUTCOME = re.compile(r"^(?P<not>not )?ok [1-9]\d* (?P<skip># SKIP )?(?:- )?(?P<name>\w+)"
                      r"(?P<late_skip> # SKIP)?")
+
+
+def registered(source):
+    """The tests of a C file, in its order."""
+    names = "|".join([r"cmocka_unit_test\w*", *(match[1] for match in MACRO.finditer(source))])
+    return re.findall(rf"\b(?:{names})\(\s*(\w+)", MACRO.sub("", source))
 
 
 class Outcome:
@@ -49,7 +57,7 @@ def parse_tap(output):
 class UnitFile(pytest.File):
     def collect(self):
         self.done = None
-        self.names = REGISTERED.findall(self.path.read_text())
+        self.names = registered(self.path.read_text())
         for index, name in enumerate(self.names):
             occurrence = self.names[:index].count(name)
             yield UnitItem.from_parent(
