@@ -45,8 +45,9 @@ def call(run_op, tmp_path):
     config.touch()
 
     def start(name, *arguments, config=config, **options):
-        given = [] if config is None else ["--config", config]
-        return run_op(name, *given, *arguments, root=False, **options)
+        # It would say first that systemd gave it no sockets.
+        listen = ["--listen", "127.0.0.1:0"] if name == "atocored" else []
+        return run_op(name, "--config", config, *listen, *arguments, root=False, **options)
 
     return start
 
