@@ -26,7 +26,6 @@ static bool cancelled(void *userdata) {
  * the start (nohup(1), a shell's background job) stays so. */
 static void catch_signals(void) {
         static const int stopping[] = { SIGTERM, SIGINT, SIGHUP };
-        const struct sigaction ignore = { .sa_handler = SIG_IGN };
         const struct sigaction stop = { .sa_handler = request_stop };
         sigset_t ours;
 
@@ -40,7 +39,6 @@ static void catch_signals(void) {
                         (void) sigaction(stopping[i], &stop, NULL);
         }
         (void) sigprocmask(SIG_UNBLOCK, &ours, NULL);
-        (void) sigaction(SIGPIPE, &ignore, NULL); /* a closed pipe is noticed as EPIPE */
 }
 
 static void show_progress(const char *what, uint64_t done, uint64_t total, void *userdata) {

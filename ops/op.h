@@ -19,8 +19,7 @@ struct Op {
         void *userdata; /* given to the options' parsers and to run() */
 };
 
-/* The whole of main(). SIGPIPE is ignored from here on; a program that is started by exec needs
- * SIG_DFL back. Progress goes to lib/command/progress.h, where `what` is explained. */
+/* The whole of main(). Progress goes to lib/command/progress.h, where `what` is explained. */
 int op_main(const struct Op *op, int argc, char *argv[]);
 
 /* For --json: one document and a newline on stdout, flushed and checked (a full disk or a closed

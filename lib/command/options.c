@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <string.h>
 
 #include "lib/command/help.h"
@@ -289,6 +290,7 @@ int command_prepare(const struct Program *program, int argc, char *argv[], void 
         int r;
 
         occupy_standard_descriptors();
+        (void) signal(SIGPIPE, SIG_IGN); /* a closed pipe is noticed as EPIPE */
         event_setup(program->name, VERBOSITY_NORMAL);
 
         r = parse_options(program, argc, argv, userdata, &common, failure);
