@@ -51,10 +51,10 @@ enum CommandStep {
         COMMAND_EXIT, /* --help or --version was answered: end with 0 */
 };
 
-/* First of all in main(): makes sure that descriptors 0 to 2 are open, sets up events, reads
- * options (the program's and the common ones), configuration and clock. --help and --version win
- * over all that is wrong beside them. USAGE, CONFIG_INVALID; WRITE_FAILED when stdout takes no help
- * text. */
+/* First of all in main(): makes sure that descriptors 0 to 2 are open, ignores SIGPIPE (what is
+ * started by exec inherits that), sets up events, reads options (the program's and the common
+ * ones), configuration and clock. --help and --version win over all that is wrong beside them.
+ * USAGE, CONFIG_INVALID; WRITE_FAILED when stdout takes no help text. */
 int command_prepare(const struct Program *program, int argc, char *argv[], void *userdata,
         struct Command *ret_command, enum CommandStep *ret_step, struct Failure *failure);
 void command_clear(struct Command *command);
