@@ -26,6 +26,14 @@ static void test_words_are_quoted_and_nothing_else_is_left(void **state) {
         assert_words(f, "N\xc3\xa4he\xe2\x80\x94p05", "\"N\xc3\xa4he\" OR \"p05\"");
 }
 
+static void test_a_quote_in_a_word_would_be_doubled(void **state) {
+        (void) state;
+        struct PromptWords words = { .words = { { .text = "a\"b", .size = 3 } }, .n_words = 1 };
+        _cleanup_free_ char *expression = prompt_words_expression(&words);
+
+        assert_string_equal(expression, "\"a\"\"b\"");
+}
+
 static void test_a_prompt_without_words_has_none(void **state) {
         struct StoreFixture *f = *state;
 
@@ -90,6 +98,7 @@ int main(void) {
 #define ON_STORE(test) cmocka_unit_test_setup_teardown(test, fixture_new_with_store, fixture_free)
         const struct CMUnitTest tests[] = {
                 ON_STORE(test_words_are_quoted_and_nothing_else_is_left),
+                cmocka_unit_test(test_a_quote_in_a_word_would_be_doubled),
                 ON_STORE(test_a_prompt_without_words_has_none),
                 ON_STORE(test_words_of_one_stem_are_one_word),
                 ON_STORE(test_common_words_are_left_out_while_others_remain),

@@ -234,6 +234,22 @@ static void test_subpaths_never_leave_their_source(void **state) {
                 "project \"p05\": ingest_roots[0].subpath \"../x\" leaves its source");
 }
 
+static void test_a_project_has_a_bounded_number_of_roots(void **state) {
+        (void) state;
+        static const char root[] = ",{\"source\":\"vault\",\"subpath\":\"a\"}";
+        _cleanup_free_ char *text = malloc(100 + sizeof root * (REGISTRY_ROOTS_MAX + 1));
+        char *end = stpcpy(text, "{\"projects\":[{\"id\":\"p05\",\"ingest_roots\":[");
+
+        for (size_t i = 0; i < REGISTRY_ROOTS_MAX; i++)
+                end = stpcpy(end, i > 0 ? root : root + 1);
+        strcpy(end, "]}]}");
+        _cleanup_registry_ struct Registry *registry = load(text);
+        assert_int_equal(registry->projects[0].n_roots, REGISTRY_ROOTS_MAX);
+
+        strcpy(stpcpy(end, root), "]}]}");
+        assert_refused(text, "project \"p05\": ingest_roots has 1001 entries");
+}
+
 static void test_text_that_is_no_json_is_refused(void **state) {
         (void) state;
         char deep[1000];
@@ -279,6 +295,7 @@ int main(void) {
                 cmocka_unit_test(test_wrong_types_name_project_and_field),
                 cmocka_unit_test(test_subpaths_are_normalised),
                 cmocka_unit_test(test_subpaths_never_leave_their_source),
+                cmocka_unit_test(test_a_project_has_a_bounded_number_of_roots),
                 cmocka_unit_test(test_text_that_is_no_json_is_refused),
                 cmocka_unit_test(test_file_above_the_limit_is_refused),
                 cmocka_unit_test(test_a_directory_in_its_place_is_a_read_failure),

@@ -218,8 +218,12 @@ static void test_a_search_that_takes_too_long_is_given_up(void **state) {
         assert_int_equal(f->failure.event, EVENT_QUERY_TIMEOUT);
         assert_null(retrieval);
 
-        /* And the connection is fit for the next one. */
+        /* And the connection is fit for what comes next. */
         failure_clear(&f->failure);
+        assert_int_equal(fixture_query(f,
+                                 "SELECT count(*) FROM chunks a, chunks b"
+                                 " WHERE a.id < 100 AND b.ordinal >= 0"),
+                99 * 2000);
         _cleanup_retrieval_ struct Retrieval *next = ask(f, "needle");
         assert_int_equal(next->candidates, 2000);
         assert_int_equal(sqlite3_get_autocommit(store_database(f->store)), 1);
