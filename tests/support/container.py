@@ -20,6 +20,8 @@ SCRIPT = pathlib.Path(__file__).resolve().parent / "boot-container"
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "TERM": "dumb"}
 NAMESPACES = ("unshare", "--mount", "--propagation", "unchanged", "--pid", "--fork",
               "--kill-child", "--mount-proc")
+# All namespaces; the root too, because in a chroot it is not that of the mount namespace.
+INTO = ("--all", "--root")
 
 
 def unavailable():
@@ -43,8 +45,8 @@ def enter(pid, namespaces, command, check=True, **options):
 
 
 class Container:
-    def __init__(self):
-        self.cgroup = f"atocore-test-{os.getpid()}"
+    def __init__(self, name=None):
+        self.cgroup = name or f"atocore-test-{os.getpid()}"
         self.console = tempfile.TemporaryFile()
         # Whatever ends this process ends the namespaces, and with them all that is in them.
         self.process = subprocess.Popen(
@@ -96,24 +98,29 @@ class Container:
         self.process.kill()
         self.process.wait()
         self.console.close()
-        remove = ('mount -t cgroup2 cgroup2 /mnt && cd /mnt && if [ -d "$1" ]; then '
-                  'find "$1" -depth -type d -exec rmdir {} +; fi')
-        # The last process takes a moment to be gone.
-        wait_until(
-            lambda: run(["unshare", "--mount", "sh", "-c", remove, "sh", self.cgroup],
-                        env=ENVIRONMENT).status == 0,
-            "the container's control groups to go")
+        self.remove_cgroup(self.cgroup)
+
+    @staticmethod
+    def remove_cgroup(name):
+        """The one thing that does not go with the last process, which takes a moment to be gone."""
+        script = ('mount --make-rprivate / 2>/dev/null || :; mount -t cgroup2 cgroup2 /mnt; '
+                  '[ ! -e "/mnt/$1" ] || find "/mnt/$1" -depth -type d -exec rmdir {} +; '
+                  'status=$?; umount /mnt; exit $status')
+        command = ["unshare", "--mount", "--propagation", "unchanged", "sh", "-c", script, "sh",
+                   name]
+        wait_until(lambda: run(command, env=ENVIRONMENT).status == 0,
+                   "the container's control groups to go")
 
     # What is done in it.
 
     def run(self, *command, **options):
-        return enter(self.pid, ["--all"], command, **options)
+        return enter(self.pid, INTO, command, **options)
 
     def start(self, *command):
         """A command in the container as a running subprocess.Popen, its stdin and stdout as text
         pipes; the caller ends it."""
         return subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "nsenter", "--target", str(self.pid), "--all", "--",
+            ["setpriv", "--pdeathsig", "KILL", "nsenter", "--target", str(self.pid), *INTO, "--",
              *command],
             env=ENVIRONMENT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 

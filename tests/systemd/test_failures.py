@@ -166,3 +166,21 @@ def test_explanations_name_no_field_that_an_event_lacks(booted):
     bare = {line for line in text.splitlines()
             if line.startswith("░░") and re.search(r"\bATOCORE_(STAMP|PATH|CODE)\b", line)}
     assert bare == set()
+
+
+def test_the_last_word_of_a_program_is_its_units(container):
+    """journalctl -u shows a failure with which the program ended at once, on a busy journal."""
+    container.write("/etc/atocore/atocore.conf", "lock_wait=soon\n")
+    container.run("journalctl", "--rotate")
+    container.run("journalctl", "--quiet", "--vacuum-size=1")
+    container.run("systemd-run", "--quiet", "--unit=noise", "yes", "noise")
+    try:
+        for _ in range(6):
+            assert container.systemctl("start", "atocore-prune.service", check=False).status != 0
+            container.systemctl("reset-failed")
+    finally:
+        container.systemctl("stop", "noise.service")
+    container.run("journalctl", "--sync")
+    shown = container.run("journalctl", "--no-pager", "--output=cat", "-u", "atocore-prune.service",
+                          f"MESSAGE_ID={IDS['config_invalid']}").stdout
+    assert len(shown.splitlines()) == 6
