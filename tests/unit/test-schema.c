@@ -214,7 +214,7 @@ static void assert_index_is_sound(struct StoreFixture *f) {
         assert_success(f, sqlite_open(f->layout->database, SQLITE_MODE_READ, &db, &f->failure));
         assert_success(f, sqlite_prepare(db, "PRAGMA integrity_check", &statement, &f->failure));
         assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
-        assert_string_equal(sqlite3_column_text(statement, 0), "ok");
+        assert_string_equal((const char *) sqlite3_column_text(statement, 0), "ok");
 }
 
 static void test_the_index_follows_every_change_of_the_chunks(void **state) {
