@@ -83,9 +83,10 @@ int sqlite_copy(const struct Operation *operation, const char *source, const cha
 /* PRAGMA integrity_check of an unchanging file (opened IMMUTABLE). *ret_problem is NULL when it is
  * sound, else the first of what is wrong. *ret_unchecked is NULL when all of it could be looked at,
  * else what could not and why: tables that need a module, tokenizer, collation or function that
- * this program does not have. That is no damage, but no proof either; the pages of such tables and
- * all other tables were checked. Both are one line, the caller frees them. The return value is
- * -errno only where it could not be told (-EIO, -ENOMEM, -EINTR when cancelled). */
+ * this program does not have. That is no damage, but no proof either. All other tables were
+ * checked, and so were the pages of these, unless the text names the pages of the file as well.
+ * Both are one line, the caller frees them. The return value is -errno only where it could not be
+ * told (-EIO, -ENOMEM, -EINTR when cancelled). */
 int sqlite_check_integrity(const struct Operation *operation, sqlite3 *db, char **ret_problem,
         char **ret_unchecked, struct Failure *failure);
 /* PRAGMA foreign_key_check: number of violating rows, and the table of the first (NULL when there
