@@ -61,6 +61,7 @@ static inline void database_close(sqlite3 *db) {
 static inline const char *database_make(const char *path, const char *sql) {
         sqlite3 *db = database_open_foreign(path, true);
 
+        database_execute(db, "PRAGMA synchronous=OFF");
         database_execute(db, sql);
         database_close(db);
         return path;

@@ -42,10 +42,12 @@ static char *scratch_names[256];
 
 /* Path of `name` in the directory; valid until the end of the test. */
 static inline const char *scratch(const char *name) {
+        size_t length = strlen(scratch_directory) + 1;
         size_t i = 0;
 
-        while (i < sizeof scratch_names / sizeof scratch_names[0] && scratch_names[i])
-                i++;
+        for (; i < sizeof scratch_names / sizeof scratch_names[0] && scratch_names[i]; i++)
+                if (strcmp(scratch_names[i] + length, name) == 0)
+                        return scratch_names[i];
         MUST(i < sizeof scratch_names / sizeof scratch_names[0]);
         MUST(asprintf(&scratch_names[i], "%s/%s", scratch_directory, name) > 0);
         return scratch_names[i];
