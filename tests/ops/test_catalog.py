@@ -60,11 +60,13 @@ def test_commands_of_an_entry_parse(text):
 
 def test_commands_name_options_units_and_fields_that_exist():
     text = CATALOG.read_text()
+    called = [part.split() for part in re.split(r"&&|[;|\n]", "\n".join(commands(text)))]
     for name in PROGRAMS:
         known = run([build.program(f"atocore-{name}"), "--help"]).expect(0).stdout
-        for options in re.findall(rf"atocore-{name}\b(?!\.)([^\n&|;]*)", "\n".join(commands(text))):
-            for option in re.findall(r"--[\w-]+", options):
-                assert option in known, f"atocore-{name} {option}"
+        used = {word for words in called if words[:1] == [f"atocore-{name}"] for word in words
+                if word.startswith("--")}
+        assert {option for option in used if option not in known} == set()
+    assert any(words[:2] == ["atocore-backup", "--list"] for words in called)
     units = set(re.findall(r"\batocore(?:-[a-z]+)*\.(?:service|socket|timer|target)\b", text))
     installed = {path.name for path in (build.build_dir() / "units").iterdir()}
     assert units and units <= installed

@@ -2,6 +2,7 @@
 """What went wrong can be seen with systemctl and journalctl alone: one structured event, explained
 by the catalog, and an exit status that systemd can name."""
 
+import contextlib
 import re
 
 import pytest
@@ -15,26 +16,27 @@ IDS = {symbol.lower(): message_id for symbol, message_id in re.findall(
     (build.PROJECT / "lib/base/event-ids.h").read_text())}
 
 
-def fail(container, unit, status, code):
-    """Starts the unit, which must fail so; returns its event."""
+def fail(container, unit, status, event, code=None):
+    """Starts the unit, which must fail so, with this one event; returns its entry. The code is the
+    event's own if not given."""
     assert container.systemctl("start", unit, check=False).status != 0
-    assert f"status={status})" in container.systemctl("status", unit, check=False).stdout
+    assert f"status={status}\n" in container.systemctl("status", unit, check=False).stdout
     failures = [entry for entry in container.journal(unit)
                 if "ATOCORE_CODE" in entry and int(entry["PRIORITY"]) <= 3]
-    assert [entry["ATOCORE_CODE"] for entry in failures] == [code]
-    [event] = failures
-    assert event["MESSAGE_ID"] == IDS[code]
-    assert event["_SYSTEMD_UNIT"] == unit
-    assert len(event["MESSAGE"]) > 20
-    return event
+    assert [entry["ATOCORE_CODE"] for entry in failures] == [code or event]
+    [failure] = failures
+    assert failure["MESSAGE_ID"] == IDS[event]
+    assert failure["_SYSTEMD_UNIT"] == unit
+    assert len(failure["MESSAGE"]) > 20
+    return failure
 
 
-def explained(container, unit, code):
+def explained(container, unit, event):
     """What journalctl -x -u has to say about the event."""
     text = container.run("journalctl", "--no-pager", "-x", "-u", unit).stdout
     marked = [line.removeprefix("░░").strip() for line in text.splitlines()
               if line.startswith("░░")]
-    catalog = container.run("journalctl", "--dump-catalog", IDS[code]).stdout
+    catalog = container.run("journalctl", "--dump-catalog", IDS[event]).stdout
     subject = re.search(r"^Subject: (.*)$", catalog, re.MULTILINE)[1].split("@")[0]
     start = max(i for i, line in enumerate(marked) if line.startswith(f"Subject: {subject}"))
     return "\n".join(marked[start:])
@@ -105,16 +107,26 @@ def test_broken_configuration(container):
     assert "retention_dayly" in event["MESSAGE"]
 
 
+@contextlib.contextmanager
+def held(container, path):
+    """The lock on a file is held by somebody else."""
+    holder = container.start("setpriv", "--reuid=atocore", "--regid=atocore", "--clear-groups",
+                             "flock", path, "sh", "-c", "echo held; read -r _")
+    try:
+        assert holder.stdout.readline() == "held\n"
+        yield
+    finally:
+        holder.communicate("\n", timeout=60)
+
+
 def test_busy_lock(filled):
     filled.write("/etc/atocore/atocore.conf", "lock_wait=0\n")
-    holder = filled.start("flock", f"{ROOT}/data/locks/ingestion.lock", "sh", "-c",
-                          "echo held; read -r _")
-    assert holder.stdout.readline() == "held\n"
-    event = fail(filled, "atocore-backup-full.service", "75/TEMPFAIL", "lock_busy")
-    assert event["ATOCORE_PATH"] == f"{ROOT}/data/locks/ingestion.lock"
-    fail(filled, "atocore-ingest.service", "75/TEMPFAIL", "lock_busy")
-    filled.systemctl("start", "atocore-backup.service")  # needs no such lock
-    holder.communicate("\n", timeout=60)
+    lock = f"{ROOT}/data/locks/ingestion.lock"
+    with held(filled, lock):
+        event = fail(filled, "atocore-backup-full.service", "75/TEMPFAIL", "lock_busy")
+        assert event["ATOCORE_PATH"] == lock
+        fail(filled, "atocore-ingest.service", "75/TEMPFAIL", "lock_busy")
+        filled.systemctl("start", "atocore-backup.service")  # needs no such lock
 
 
 def test_damaged_snapshot(filled):
@@ -125,7 +137,8 @@ def test_damaged_snapshot(filled):
         byte = file.read(1)
         file.seek(5000)
         file.write(bytes([byte[0] ^ 1]))
-    event = fail(filled, "atocore-validate.service", "65/DATAERR", "snapshot_invalid")
+    event = fail(filled, "atocore-validate.service", "65/DATAERR", "snapshot_invalid",
+                 "checksum_mismatch")
     assert event["ATOCORE_STAMP"] == snapshot.name
     text = explained(filled, "atocore-validate.service", "snapshot_invalid")
     assert f"Snapshot {snapshot.name} is not what it was" in text
@@ -134,17 +147,14 @@ def test_damaged_snapshot(filled):
 
 def test_stopped_backup_cleans_up(filled):
     """systemctl stop while it waits for a lock, and nothing of it is left."""
-    holder = filled.start("flock", f"{ROOT}/data/locks/ingestion.lock", "sh", "-c",
-                          "echo held; read -r _")
-    assert holder.stdout.readline() == "held\n"
     unit = "atocore-backup-full.service"
-    filled.systemctl("start", "--no-block", unit)
-    wait_until(lambda: "backup_started" in filled.events(unit), "the backup to start")
-    filled.systemctl("stop", unit)
+    with held(filled, f"{ROOT}/data/locks/ingestion.lock"):
+        filled.systemctl("start", "--no-block", unit)
+        wait_until(lambda: "backup_started" in filled.events(unit), "the backup to start")
+        filled.systemctl("stop", unit)
     assert "interrupted" in filled.events(unit)
-    assert "status=75/TEMPFAIL" in filled.systemctl("status", unit, check=False).stdout
+    assert "status=75/TEMPFAIL\n" in filled.systemctl("status", unit, check=False).stdout
     assert list(filled.path(f"{ROOT}/backups/snapshots").iterdir()) == []
-    holder.communicate("\n", timeout=60)
 
 
 def test_catalog_knows_every_event(container):
