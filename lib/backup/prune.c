@@ -14,6 +14,7 @@
 #include "lib/backup/snapshot.h"
 #include "lib/backup/staging.h"
 #include "lib/base/file-io.h"
+#include "lib/base/json-build.h"
 #include "lib/base/json-document.h"
 #include "lib/base/lock.h"
 
@@ -279,14 +280,6 @@ int prune_run(const struct Operation *operation, const struct RetentionPolicy *p
         return r;
 }
 
-/* Takes `value` over. False: memory ran out. */
-static bool set(struct json_object *object, const char *name, struct json_object *value) {
-        if (value && json_object_object_add(object, name, value) == 0)
-                return true;
-        (void) json_object_put(value);
-        return false;
-}
-
 struct json_object *prune_result_to_json(const struct PruneResult *result) {
         _cleanup_json_ struct json_object *object =
                 retention_plan_to_json(result->plan, result->dry_run);
@@ -302,10 +295,11 @@ struct json_object *prune_result_to_json(const struct PruneResult *result) {
         };
 
         if (!object ||
-                !set(object, "archives", retention_plan_to_json(result->archives, result->dry_run)))
+                !json_set(object, "archives",
+                        retention_plan_to_json(result->archives, result->dry_run)))
                 return NULL;
         for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
-                if (!set(object, numbers[i].name, json_object_new_uint64(numbers[i].value)))
+                if (!json_set(object, numbers[i].name, json_object_new_uint64(numbers[i].value)))
                         return NULL;
         return STEAL(object);
 }

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lib/base/json-build.h"
 #include "lib/base/json-document.h"
 #include "lib/base/text.h"
 #include "lib/base/utf8.h"
@@ -262,21 +263,6 @@ const char *retention_reason_name(enum RetentionReason reason) {
         return "unknown";
 }
 
-/* Takes `value` over. False: memory ran out. */
-static bool append(struct json_object *array, struct json_object *value) {
-        if (value && json_object_array_add(array, value) == 0)
-                return true;
-        (void) json_object_put(value);
-        return false;
-}
-
-static bool set(struct json_object *object, const char *name, struct json_object *value) {
-        if (value && json_object_object_add(object, name, value) == 0)
-                return true;
-        (void) json_object_put(value);
-        return false;
-}
-
 static struct json_object *name_to_json(const char *name) {
         _cleanup_free_ char *escaped = NULL;
 
@@ -291,7 +277,7 @@ static struct json_object *reasons_to_json(unsigned reasons) {
 
         for (unsigned r = 1; array && r < REASON_END; r <<= 1)
                 if ((reasons & r) &&
-                        !append(array, json_object_new_string(retention_reason_name(r))))
+                        !json_append(array, json_object_new_string(retention_reason_name(r))))
                         return NULL;
         return STEAL(array);
 }
@@ -302,10 +288,10 @@ static struct json_object *entry_to_json(const struct RetentionEntry *entry) {
         if (entry->verdict == RETENTION_QUARANTINED || entry->verdict == RETENTION_IGNORED)
                 return name_to_json(entry->name);
         object = json_object_new_object();
-        if (!object || !set(object, "stamp", json_object_new_string(entry->name)))
+        if (!object || !json_set(object, "stamp", json_object_new_string(entry->name)))
                 return NULL;
         if (entry->verdict == RETENTION_KEEP &&
-                !set(object, "reasons", reasons_to_json(entry->reasons)))
+                !json_set(object, "reasons", reasons_to_json(entry->reasons)))
                 return NULL;
         return STEAL(object);
 }
@@ -316,7 +302,7 @@ static struct json_object *entries_to_json(
 
         for (size_t i = 0; array && i < plan->n_entries; i++)
                 if (plan->entries[i].verdict == verdict &&
-                        !append(array, entry_to_json(&plan->entries[i])))
+                        !json_append(array, entry_to_json(&plan->entries[i])))
                         return NULL;
         return STEAL(array);
 }
@@ -324,9 +310,9 @@ static struct json_object *entries_to_json(
 static struct json_object *policy_to_json(const struct RetentionPolicy *policy) {
         _cleanup_json_ struct json_object *object = json_object_new_object();
 
-        if (!object || !set(object, "daily", json_object_new_uint64(policy->daily)) ||
-                !set(object, "weekly", json_object_new_uint64(policy->weekly)) ||
-                !set(object, "monthly", json_object_new_uint64(policy->monthly)))
+        if (!object || !json_set(object, "daily", json_object_new_uint64(policy->daily)) ||
+                !json_set(object, "weekly", json_object_new_uint64(policy->weekly)) ||
+                !json_set(object, "monthly", json_object_new_uint64(policy->monthly)))
                 return NULL;
         return STEAL(object);
 }
@@ -336,14 +322,14 @@ struct json_object *retention_plan_to_json(const struct RetentionPlan *plan, boo
         char now[RFC3339_SIZE];
 
         rfc3339_format(plan->now, now);
-        if (!object || !set(object, "now", json_object_new_string(now)) ||
-                !set(object, "policy", policy_to_json(&plan->policy)) ||
-                !set(object, "keep", entries_to_json(plan, RETENTION_KEEP)) ||
-                !set(object, "delete", entries_to_json(plan, RETENTION_DELETE)) ||
-                !set(object, "quarantined", entries_to_json(plan, RETENTION_QUARANTINED)) ||
-                !set(object, "ignored", entries_to_json(plan, RETENTION_IGNORED)) ||
-                !set(object, "refused", json_object_new_boolean(plan->refused)) ||
-                !set(object, "dry_run", json_object_new_boolean(dry_run)))
+        if (!object || !json_set(object, "now", json_object_new_string(now)) ||
+                !json_set(object, "policy", policy_to_json(&plan->policy)) ||
+                !json_set(object, "keep", entries_to_json(plan, RETENTION_KEEP)) ||
+                !json_set(object, "delete", entries_to_json(plan, RETENTION_DELETE)) ||
+                !json_set(object, "quarantined", entries_to_json(plan, RETENTION_QUARANTINED)) ||
+                !json_set(object, "ignored", entries_to_json(plan, RETENTION_IGNORED)) ||
+                !json_set(object, "refused", json_object_new_boolean(plan->refused)) ||
+                !json_set(object, "dry_run", json_object_new_boolean(dry_run)))
                 return NULL;
         return STEAL(object);
 }

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "lib/base/file-io.h"
+#include "lib/base/json-build.h"
 #include "lib/base/json-document.h"
 #include "lib/base/lock.h"
 
@@ -135,14 +136,17 @@ static int format_with_member(
         struct json_object *state, const char *member, struct json_object *value, char **ret_text) {
         _cleanup_json_ struct json_object *changed =
                 state ? json_object_get(state) : json_object_new_object();
-        const char *text;
+        const char *formatted;
+        char *text;
 
-        if (!changed || !value || json_object_object_add(changed, member, value) < 0)
+        if (!changed || !json_set(changed, member, json_object_get(value)))
                 return -ENOMEM;
-        (void) json_object_get(value); /* the object has its own reference now */
-        text = json_object_to_json_string_ext(
+        formatted = json_object_to_json_string_ext(
                 changed, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
-        return text && asprintf(ret_text, "%s\n", text) >= 0 ? 0 : -ENOMEM;
+        if (!formatted || asprintf(&text, "%s\n", formatted) < 0)
+                return -ENOMEM;
+        *ret_text = text;
+        return 0;
 }
 
 static int replace_member(
