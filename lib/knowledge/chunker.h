@@ -4,6 +4,15 @@
 /*
  * Markdown or plain text → chunks. Pure: no files, no database. Chunks follow the headings, never
  * split a code block or a table row, and hold the text as written.
+ *
+ * Each section, a heading and what follows it up to the next heading of any level, is a chunk of
+ * its own; headings inside quotes and lists are text. A heading with nothing but deeper headings
+ * below it has no chunk: theirs bear it in their paths. Front matter is in no chunk, unless it is
+ * broken: then it is text. All other lines that are not blank are in exactly one chunk.
+ *
+ * A section longer than CHUNK_TARGET_BYTES is split, where possible, between its outermost blocks,
+ * else between list items and the like, else at line ends. Lines are counted as CommonMark does:
+ * they end with LF, CR LF or CR.
  */
 
 #include <stddef.h>
@@ -11,9 +20,16 @@
 
 #include "lib/base/cleanup.h"
 
-/* A section longer than this many bytes is split between blocks; a single block that may not be
- * split stays whole however long it is. */
+/* A section up to this many bytes is not split. What must not be split makes longer chunks. */
 #define CHUNK_TARGET_BYTES 1800
+
+/* A single line longer than this is split inside, behind a sentence, else a word, unless it is code
+ * or a table row: a chunk that fits into no pack is of no use. All its chunks cite that line. */
+#define CHUNK_LINE_MAX 2700
+
+/* From this many chunks on headings begin no new ones: what bounds the memory for a file of
+ * nothing but headings. */
+#define CHUNK_SECTIONS_MAX 50000
 
 enum DocumentKind {
         DOCUMENT_MARKDOWN,
@@ -21,19 +37,20 @@ enum DocumentKind {
 };
 
 struct ChunkText {
-        char **heading_path; /* NULL-terminated, outermost first; empty before the first heading */
+        char **heading_path; /* NULL-terminated, outermost first; empty before the first heading;
+                              * its entries are labels (label.h) */
         size_t start_line;   /* of the file, from 1, inclusive */
         size_t end_line;
-        const char *text; /* points into the document; not NUL-terminated */
+        const char *text; /* points into the document; not NUL-terminated; no line end at its end */
         size_t size;      /* bytes */
 };
 
 struct DocumentText {
         char *title;    /* front matter title, else the first level-1 heading, else NULL */
-        char **tags;    /* front matter, NULL-terminated */
-        char **aliases; /* front matter, NULL-terminated */
+        char **tags;    /* front matter, NULL-terminated, never NULL */
+        char **aliases; /* front matter, NULL-terminated, never NULL */
         char *front_matter_error; /* why the front matter could not be read, or NULL */
-        struct ChunkText *chunks;
+        struct ChunkText *chunks; /* in the order of the text */
         size_t n_chunks;
 };
 
