@@ -183,9 +183,10 @@ def test_the_last_word_of_a_program_is_its_units(container):
     container.write("/etc/atocore/atocore.conf", "lock_wait=soon\n")
     container.run("journalctl", "--rotate")
     container.run("journalctl", "--quiet", "--vacuum-size=1")
-    container.run("systemd-run", "--quiet", "--unit=noise", "yes", "noise")
+    container.run("systemd-run", "--quiet", "--unit=noise", "sh", "-c",
+                  "while :; do yes noise | head -n 3000; done")
     try:
-        for _ in range(6):
+        for _ in range(12):
             assert container.systemctl("start", "atocore-prune.service", check=False).status != 0
             container.systemctl("reset-failed")
     finally:
@@ -193,4 +194,4 @@ def test_the_last_word_of_a_program_is_its_units(container):
     container.run("journalctl", "--sync")
     shown = container.run("journalctl", "--no-pager", "--output=cat", "-u", "atocore-prune.service",
                           f"MESSAGE_ID={IDS['config_invalid']}").stdout
-    assert len(shown.splitlines()) == 6
+    assert len(shown.splitlines()) == 12
