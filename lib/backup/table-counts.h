@@ -12,6 +12,7 @@
 #include "lib/base/json-document.h"
 
 /* Of the database in the snapshot `directory`. Views, virtual tables and what belongs to these are
- * not counted. Adds table → rows to the object `counts`. */
+ * not counted. Adds table → rows to the object `counts`; null where only the program that made the
+ * table can read it. */
 int table_counts(const char *directory, json_object *counts, int64_t *ret_user_version,
         struct Failure *failure);
