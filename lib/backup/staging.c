@@ -60,8 +60,11 @@ static int create_locked(int parent_fd, const char *name, int *ret_dir_fd) {
         if (mkdirat(parent_fd, name, DIRECTORY_MODE) < 0)
                 return errno == EEXIST ? -EAGAIN : -errno;
         dir_fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (dir_fd < 0)
-                return errno == ENOENT ? -EAGAIN : -errno;
+        if (dir_fd < 0) {
+                int r = errno == ENOENT ? -EAGAIN : -errno;
+                (void) unlinkat(parent_fd, name, AT_REMOVEDIR);
+                return r;
+        }
         if (lock_directory(dir_fd) < 0 || !is_same_directory(parent_fd, name, dir_fd))
                 return -EAGAIN;
         *ret_dir_fd = STEAL_FD(dir_fd);
@@ -154,20 +157,15 @@ int staging_publish(struct Staging *staging, const char *name, struct Failure *f
         if (renameat2(staging->parent_fd, own, staging->parent_fd, name, RENAME_NOREPLACE) < 0) {
                 if (errno == EEXIST)
                         return -EEXIST;
-                /* A file system without RENAME_NOREPLACE: mkdir is the other way to claim a name
-                 * exclusively, and rename(2) replaces an empty directory atomically. */
-                if (errno != EINVAL && errno != ENOSYS)
+                /* A file system without RENAME_NOREPLACE. rename(2) puts a directory in the place
+                 * of nothing but an empty one, and a snapshot is never empty. */
+                if ((errno == EINVAL || errno == ENOSYS) &&
+                        renameat(staging->parent_fd, own, staging->parent_fd, name) >= 0)
+                        errno = 0;
+                if (errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR)
+                        return -EEXIST;
+                if (errno != 0)
                         return failure_set_write(failure, errno, staging->path, "publish");
-                if (mkdirat(staging->parent_fd, name, DIRECTORY_MODE) < 0) {
-                        if (errno == EEXIST)
-                                return -EEXIST;
-                        return failure_set_write(failure, errno, staging->path, "publish");
-                }
-                if (renameat(staging->parent_fd, own, staging->parent_fd, name) < 0) {
-                        int r = failure_set_write(failure, errno, staging->path, "publish");
-                        (void) unlinkat(staging->parent_fd, name, AT_REMOVEDIR);
-                        return r;
-                }
         }
         free(staging->path);
         staging->path = NULL; /* nothing left to discard */
