@@ -106,7 +106,8 @@ static int choose_stamp(struct Creation *creation, char ret_stamp[STAMP_SIZE]) {
                 if (lstat(path, &st) < 0)
                         break; /* free, or not to be told: publishing does not replace */
                 r = clock_wait_past(clock, now);
-                if (r == -EINTR)
+                if (r == -EINTR ||
+                        r == -ETIME) /* a signal, or the clock was set back: look again */
                         r = 0;
                 if (r < 0)
                         return failure_set(creation->failure, EVENT_INTERNAL_ERROR, -r, NULL,
@@ -143,14 +144,21 @@ static int copy_registry(struct Creation *creation) {
 
 /* The newest snapshot that has a vector store to link to; NULL when there is none. */
 static int find_previous(struct Creation *creation, char **ret_path) {
+        _cleanup_failure_ struct Failure why = { 0 };
         struct Snapshot **snapshots;
         char *path = NULL;
         size_t n;
         int r;
 
-        r = snapshot_list(creation->operation->layout, &snapshots, &n, creation->failure);
-        if (r < 0)
-                return r;
+        r = snapshot_list(creation->operation->layout, &snapshots, &n, &why);
+        if (r == -ENOMEM)
+                return failure_out_of_memory(creation->failure);
+        if (r < 0) { /* costs space, nothing else */
+                *ret_path = NULL;
+                return WARN(creation, why.path,
+                        "Every file of the vector store is copied afresh: %s",
+                        failure_message(&why));
+        }
         for (size_t i = n; i > 0; i--)
                 if (snapshots[i - 1]->metadata &&
                         metadata_is_true(snapshots[i - 1]->metadata, "chroma_snapshot_included")) {
