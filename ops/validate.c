@@ -41,10 +41,11 @@ static int resolve_latest(
         r = snapshot_latest(
                 command->layout, clock_now(&command->clock), ret_stamp, &skipped, failure);
         if (r >= 0 && skipped > 0)
-                event_emit(&(struct Event){ .id = EVENT_SNAPSHOT_WARNING, .stamp = ret_stamp },
-                        "%zu snapshots are stamped later than now and are not the latest; check "
-                        "the clock",
-                        skipped);
+                event_emit(&(struct Event){ .id = EVENT_SNAPSHOT_IN_FUTURE,
+                                   .path = command->layout->snapshots },
+                        "%zu snapshot%s stamped later than now and passed over for %s; check the "
+                        "clock",
+                        skipped, skipped == 1 ? " is" : "s are", ret_stamp);
         return r;
 }
 
