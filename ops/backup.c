@@ -135,8 +135,18 @@ static int create(struct Command *command, struct Operation *operation,
         return command->json ? op_print_json(json_object_get(snapshot->metadata), failure) : 0;
 }
 
+/* What stands in the metadata may be anything by now. */
+static char *label_of(json_object *metadata) {
+        json_object *label;
+
+        if (!json_object_object_get_ex(metadata, "label", &label) || !label)
+                return NULL;
+        return text_escape(json_object_get_string(label));
+}
+
 static void print_row(const struct Snapshot *snapshot) {
-        json_object *metadata = snapshot->metadata, *validation = NULL, *label = NULL;
+        json_object *metadata = snapshot->metadata, *validation = NULL;
+        _cleanup_free_ char *label = metadata ? label_of(metadata) : NULL;
         bool valid;
 
         if (!metadata) {
@@ -146,11 +156,10 @@ static void print_row(const struct Snapshot *snapshot) {
         valid = json_object_object_get_ex(metadata, "validation", &validation) &&
                 json_object_is_type(validation, json_type_object) &&
                 metadata_is_true(validation, "valid");
-        (void) json_object_object_get_ex(metadata, "label", &label);
         printf("%-16s  %-7s  %-6s  %-6s  %14" PRIu64 "%s%s\n", snapshot->stamp,
                 valid ? "valid" : "invalid", metadata_is_true(metadata, "pinned") ? "pinned" : "-",
                 metadata_is_true(metadata, "chroma_snapshot_included") ? "chroma" : "-",
-                bytes_of(metadata), label ? "  " : "", label ? json_object_get_string(label) : "");
+                bytes_of(metadata), label ? "  " : "", label ? label : "");
 }
 
 static int list(struct Command *command, struct Failure *failure) {
