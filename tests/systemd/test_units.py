@@ -87,7 +87,7 @@ def test_services_can_write_one_path(container):
             "ProtectSystem")
         assert (user, group, root) == ("atocore", "atocore", "strict")
         assert paths == f"-{ROOT}"
-        assert ROOT in mounts.split()
+        assert {ROOT, f"{ROOT}/backups"} & set(mounts.split())
 
 
 def test_every_day_has_one_backup_full_on_sundays_and_the_first(container):
