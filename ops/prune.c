@@ -164,16 +164,16 @@ static void report_done(const struct Command *command, const struct PruneResult 
 
         if (result->dry_run)
                 event_emit(&event,
-                        "Would delete %" PRIu64 " snapshots and keep %" PRIu64
-                        "; nothing was touched",
+                        "Snapshots: %" PRIu64 " would be deleted, %" PRIu64
+                        " kept; nothing was touched",
                         planned, kept);
         else
                 event_emit(&event,
-                        "Deleted %" PRIu64 " snapshots, %" PRIu64 " archives and %" PRIu64
-                        " leftovers, kept %" PRIu64 " snapshots; %" PRIu64 " bytes freed, %" PRIu64
-                        " ms",
-                        result->snapshots_deleted, result->archives_deleted,
-                        result->leftovers_removed, kept, result->bytes_freed, result->duration_ms);
+                        "Snapshots: %" PRIu64 " deleted, %" PRIu64 " kept; archives: %" PRIu64
+                        " deleted; leftovers: %" PRIu64 " removed; %" PRIu64
+                        " bytes freed, %" PRIu64 " ms",
+                        result->snapshots_deleted, kept, result->archives_deleted,
+                        result->leftovers_removed, result->bytes_freed, result->duration_ms);
 }
 
 static int run(struct Command *command, struct Operation *operation, void *userdata,
