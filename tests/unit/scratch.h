@@ -6,6 +6,8 @@
  * need: small file systems, processes that hold something until told otherwise.
  *
  *      cmocka_unit_test_setup_teardown(test_…, scratch_setup, scratch_teardown)
+ *
+ * Included behind cmocka.h.
  */
 
 #include <assert.h>
@@ -140,6 +142,13 @@ static inline bool scratch_exists(const char *path) {
         return lstat(path, &st) >= 0;
 }
 
+/* What was copied within the directory was cloned, where its file system is said to do that: see
+ * tests/ops/test_reflink.py. */
+static inline void assert_cloned_where_possible(enum CopyMethod method) {
+        if (getenv("ATOCORE_TEST_REFLINK"))
+                assert_int_equal(method, COPY_CLONED);
+}
+
 /* How many entries `path` has. */
 static inline size_t scratch_entries(const char *path) {
         DIR *directory = opendir(path);
@@ -231,4 +240,28 @@ static inline void limit_file_size(uint64_t size) {
         MUST(getrlimit(RLIMIT_FSIZE, &limit) >= 0);
         limit.rlim_cur = size < limit.rlim_max ? size : limit.rlim_max;
         MUST(setrlimit(RLIMIT_FSIZE, &limit) >= 0);
+}
+
+#define MIB ((size_t) 1 << 20)
+
+/* `size` bytes with no period that pages or buffers have; the caller frees. */
+static inline void *scratch_pattern(size_t size) {
+        unsigned char *data = malloc(size + 1);
+        uint32_t x = 2463534242;
+
+        MUST(data);
+        for (size_t i = 0; i < size; i++) {
+                x ^= x << 13, x ^= x >> 17, x ^= x << 5; /* xorshift */
+                data[i] = (unsigned char) x;
+        }
+        return data;
+}
+
+static inline void assert_file_is(const char *path, const void *data, size_t size) {
+        size_t found_size = 0;
+        _cleanup_free_ char *found = scratch_read(path, &found_size);
+
+        assert_non_null(found);
+        assert_int_equal(found_size, size);
+        assert_memory_equal(found, data, size);
 }

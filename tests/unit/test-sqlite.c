@@ -247,10 +247,16 @@ static void test_read_only_media_are_read(void **state) {
         database_make(scratch("mount/wal.db"), "PRAGMA journal_mode=WAL;" NOTES THREE);
         database_make(scratch("mount/delete.db"), NOTES THREE);
         scratch_make_read_only();
-        _cleanup_sqlite_ sqlite3 *wal = open_ok(scratch("mount/wal.db"), SQLITE_MODE_IMMUTABLE);
-        _cleanup_sqlite_ sqlite3 *delete =
-                open_ok(scratch("mount/delete.db"), SQLITE_MODE_IMMUTABLE);
-        _cleanup_sqlite_ sqlite3 *live = open_ok(scratch("mount/delete.db"), SQLITE_MODE_READ);
+        static const struct {
+                const char *name;
+                enum SqliteMode mode;
+        } rows[] = { { "mount/wal.db", SQLITE_MODE_IMMUTABLE },
+                { "mount/delete.db", SQLITE_MODE_IMMUTABLE },
+                { "mount/delete.db", SQLITE_MODE_READ } };
+        for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+                _cleanup_sqlite_ sqlite3 *db = open_ok(scratch(rows[i].name), rows[i].mode);
+                assert_int_equal(database_int64(db, "SELECT count(*) FROM notes"), 3);
+        }
 }
 
 static void test_foreign_keys_are_kept_and_the_schema_is_not_trusted(void **state) {
