@@ -92,6 +92,7 @@ def test_services_can_write_one_path(container):
 
 def test_every_day_has_one_backup_full_on_sundays_and_the_first(container):
     since, days = datetime.datetime(2026, 1, 1), 800
+
     def starts(timer):
         return [moment for expression in calendars(container, timer)
                 for moment in elapses(container, expression, "2025-12-31 12:00:00", days)
@@ -106,7 +107,8 @@ def test_every_day_has_one_backup_full_on_sundays_and_the_first(container):
 
 def test_ingest_never_starts_with_a_backup(container):
     [expression] = calendars(container, "atocore-ingest")
-    minutes = {moment.minute for moment in elapses(container, expression, "2026-01-01 00:00:00", 96)}
+    moments = elapses(container, expression, "2026-01-01 00:00:00", 96)
+    minutes = {moment.minute for moment in moments}
     assert len(minutes) == 4 and 0 not in minutes
 
 
@@ -127,7 +129,8 @@ def test_operations_have_time_and_are_not_tried_again(container):
 
 
 def test_user_is_made_without_a_login(container):
-    name, _, _, _, _, home, shell = container.run("getent", "passwd", "atocore").stdout.strip().split(":")
+    entry = container.run("getent", "passwd", "atocore").stdout.strip()
+    name, _, _, _, _, home, shell = entry.split(":")
     assert (name, home) == ("atocore", ROOT)
     assert shell.endswith("/nologin")
 
@@ -160,11 +163,15 @@ def test_storage_root_leaves_foreign_sources_as_they_are(container):
     assert stat.S_IMODE(container.path(f"{ROOT}/sources/vault").stat().st_mode) == 0o755
 
 
-def test_target_stops_and_starts_everything(container):
+def test_target_turns_everything_off_and_on(container):
+    on = [unit for unit in UNITS if not unit.endswith(".service")]
     container.systemctl("start", "atocore.service")
-    container.systemctl("stop", "atocore.target")
+    container.systemctl("disable", "--now", "atocore.target")
     assert {unit: container.show(unit, "ActiveState") for unit in UNITS} == dict.fromkeys(
         UNITS, "inactive")
-    container.systemctl("start", "atocore.target")
-    on = [unit for unit in UNITS if not unit.endswith(".service")]
+    assert {unit: container.show(unit, "UnitFileState") for unit in on} == dict.fromkeys(
+        on, "disabled")
+    container.systemctl("enable", "--now", "atocore.target")
     assert {unit: container.show(unit, "ActiveState") for unit in on} == dict.fromkeys(on, "active")
+    assert {unit: container.show(unit, "UnitFileState") for unit in on} == dict.fromkeys(
+        on, "enabled")
