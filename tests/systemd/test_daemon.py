@@ -274,5 +274,6 @@ def test_lan_drop_in_serves_whom_it_allows(container, lan):
 
     # Another network is filtered by the kernel: no answer at all.
     if container.filters_addresses():
-        assert ask("--connect-timeout", "1", "--interface", "203.0.113.20", f"{base}/health")[0] == 28
+        outside = ("--interface", "203.0.113.20", "--connect-timeout", "1")
+        assert ask(*outside, f"{base}/health")[0] == 28
     container.get("/health")

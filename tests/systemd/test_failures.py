@@ -64,8 +64,7 @@ def test_full_disk(filled):
             mount -t tmpfs -o size=8m,mode=0750 tmpfs {disk}
             sed 's,{ROOT},{disk},' /usr/share/atocore/storage-root.conf >/run/disk.conf
             systemd-tmpfiles --create /run/disk.conf
-            python3 -c 'import sqlite3; db = sqlite3.connect("{disk}/data/db/atocore.db"); db.execute(
-                    "CREATE TABLE t AS SELECT randomblob(5 << 20) AS x"); db.commit()'
+            sqlite3 {disk}/data/db/atocore.db 'CREATE TABLE t AS SELECT randomblob(5 << 20) AS x'
             chown atocore:atocore {disk}/data/db/atocore.db
             sha256sum {disk}/data/db/atocore.db >/run/before
             """)
@@ -176,22 +175,3 @@ def test_explanations_name_no_field_that_an_event_lacks(booted):
     bare = {line for line in text.splitlines()
             if line.startswith("░░") and re.search(r"\bATOCORE_(STAMP|PATH|CODE)\b", line)}
     assert bare == set()
-
-
-def test_the_last_word_of_a_program_is_its_units(container):
-    """journalctl -u shows a failure with which the program ended at once, on a busy journal."""
-    container.write("/etc/atocore/atocore.conf", "lock_wait=soon\n")
-    container.run("journalctl", "--rotate")
-    container.run("journalctl", "--quiet", "--vacuum-size=1")
-    container.run("systemd-run", "--quiet", "--unit=noise", "sh", "-c",
-                  "while :; do yes noise | head -n 300 | systemd-cat; done")
-    try:
-        for _ in range(12):
-            assert container.systemctl("start", "atocore-prune.service", check=False).status != 0
-            container.systemctl("reset-failed")
-    finally:
-        container.systemctl("stop", "noise.service")
-    container.run("journalctl", "--sync")
-    shown = container.run("journalctl", "--no-pager", "--output=cat", "-u", "atocore-prune.service",
-                          f"MESSAGE_ID={IDS['config_invalid']}").stdout
-    assert len(shown.splitlines()) == 12

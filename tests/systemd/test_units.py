@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What is installed: units that systemd takes without a word, and what they promise by themselves."""
+"""What is installed: units that systemd takes without a word, and what they promise as such."""
 
 import datetime
 import re
@@ -149,7 +149,7 @@ def test_storage_root_is_made_for_atocore_alone(container):
 
 
 def test_storage_root_is_not_made_at_boot(container):
-    """tmpfiles.d, all of it, as at boot: below a mount point whose disk is away, nothing appears."""
+    """tmpfiles.d, all of it: below a mount point whose disk is away, nothing appears."""
     container.remove("/srv/storage")
     container.path("/srv/storage").mkdir()
     container.run("systemd-tmpfiles", "--create", "--boot", check=False)
