@@ -31,14 +31,12 @@ int write_all(int fd, const void *data, size_t size) {
         return 0;
 }
 
-int read_file_at(int dir_fd, const char *path, size_t max, char **ret_data, size_t *ret_size) {
-        /* O_NONBLOCK: a pipe of that name must not hold us up. */
-        _cleanup_close_ int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+int read_fd(int fd, size_t max, char **ret_data, size_t *ret_size) {
         _cleanup_free_ char *data = NULL;
         size_t size = 0, allocated;
         struct stat st;
 
-        if (fd < 0 || fstat(fd, &st) < 0)
+        if (fstat(fd, &st) < 0)
                 return -errno;
         if (!S_ISREG(st.st_mode))
                 return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
@@ -80,6 +78,13 @@ int read_file_at(int dir_fd, const char *path, size_t max, char **ret_data, size
         *ret_data = STEAL(data);
         *ret_size = size;
         return 0;
+}
+
+int read_file_at(int dir_fd, const char *path, size_t max, char **ret_data, size_t *ret_size) {
+        /* O_NONBLOCK: a pipe of that name must not hold us up. */
+        _cleanup_close_ int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+        return fd < 0 ? -errno : read_fd(fd, max, ret_data, ret_size);
 }
 
 int write_new_file_at(int dir_fd, const char *name, const void *data, size_t size) {

@@ -21,6 +21,8 @@ int write_all(int fd, const void *data, size_t size);
 /* The whole regular file, with a NUL behind it that is not counted. -EFBIG when it is larger than
  * `max`, -EISDIR or -EINVAL when it is no regular file. Symlinks are followed. */
 int read_file_at(int dir_fd, const char *path, size_t max, char **ret_data, size_t *ret_size);
+/* The same of an open file, from where it stands. */
+int read_fd(int fd, size_t max, char **ret_data, size_t *ret_size);
 
 /* Creates `name` (which must not exist: -EEXIST), writes and fsyncs it. On failure nothing is left
  * of it. The directory is not synced: a caller that makes many files syncs once. */
