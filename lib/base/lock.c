@@ -57,6 +57,14 @@ static void write_holder(int fd, const struct Operation *operation) {
                 (void) !pwrite(fd, text, (size_t) length, 0);
 }
 
+/* Nothing is written where there is no name: validate leaves the disk as it is. */
+static void erase_holder(int fd) {
+        struct stat st;
+
+        if (fstat(fd, &st) < 0 || st.st_size > 0)
+                (void) !ftruncate(fd, 0);
+}
+
 static int lock_busy(
         int fd, const char *path, const struct Operation *operation, struct Failure *failure) {
         char holder[HOLDER_SIZE];
@@ -177,7 +185,7 @@ int lock_acquire(const char *path, enum LockMode mode, const struct Operation *o
         if (mode == LOCK_MODE_EXCLUSIVE)
                 write_holder(fd, operation);
         else
-                (void) !ftruncate(fd, 0);
+                erase_holder(fd);
         *lock = (struct Lock){ .fd = STEAL_FD(fd), .mode = mode };
         *ret_lock = lock;
         return 0;
