@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "lib/base/json-document.h"
+#include "lib/base/text.h"
+#include "lib/base/utf8.h"
 
 #define ACTION_NEW_BACKUP                                                                          \
         "do not restore it; take a new backup (systemctl start atocore-backup) and check the disk"
@@ -41,13 +43,15 @@ const char *finding_code_name(enum FindingCode code) {
 }
 
 char *finding_text(const struct Finding *finding) {
-        char *text;
+        _cleanup_free_ char *text = NULL;
 
         if (asprintf(&text, "%s%s%s%s%s", finding_code_name(finding->code),
                     finding->path ? ": " : "", finding->path ? finding->path : "",
-                    finding->detail ? ": " : "", finding->detail ? finding->detail : "") < 0)
+                    finding->detail ? ": " : "", finding->detail ? finding->detail : "") < 0) {
+                text = NULL;
                 return NULL;
-        return text;
+        }
+        return text_escape(text); /* names of files may be anything */
 }
 
 struct CheckReport *check_report_new(const char *stamp) {
@@ -170,6 +174,21 @@ static json_object *texts(const struct CheckReport *report, enum FindingSeverity
         return STEAL(array);
 }
 
+/* As it is where JSON can say it; takes NULL for null. */
+static int add_text(json_object *object, const char *key, const char *text) {
+        _cleanup_free_ char *escaped = NULL;
+
+        if (!text)
+                return json_object_object_add(object, key, NULL) < 0 ? -ENOMEM : 0;
+        if (!utf8_is_valid(text, strlen(text))) {
+                escaped = text_escape(text);
+                if (!escaped)
+                        return -ENOMEM;
+                text = escaped;
+        }
+        return add(object, key, json_object_new_string(text));
+}
+
 static json_object *finding_to_json(const struct Finding *finding) {
         _cleanup_json_ json_object *object = json_object_new_object();
 
@@ -177,15 +196,10 @@ static json_object *finding_to_json(const struct Finding *finding) {
                 add(object, "code", json_object_new_string(finding_code_name(finding->code))) < 0 ||
                 add(object, "severity",
                         json_object_new_string(
-                                finding->severity == SEVERITY_ERROR ? "error" : "warning")) < 0)
-                return NULL;
-        if (finding->path ? add(object, "path", json_object_new_string(finding->path)) < 0
-                          : json_object_object_add(object, "path", NULL) < 0)
-                return NULL;
-        if (finding->detail ? add(object, "detail", json_object_new_string(finding->detail)) < 0
-                            : json_object_object_add(object, "detail", NULL) < 0)
-                return NULL;
-        if (add(object, "action", json_object_new_string(finding->action)) < 0)
+                                finding->severity == SEVERITY_ERROR ? "error" : "warning")) < 0 ||
+                add_text(object, "path", finding->path) < 0 ||
+                add_text(object, "detail", finding->detail) < 0 ||
+                add_text(object, "action", finding->action) < 0)
                 return NULL;
         return STEAL(object);
 }
