@@ -51,6 +51,22 @@ static void check_clear(struct Check *check) {
                         ? failure_out_of_memory((check)->failure)                                  \
                         : 0)
 
+/* What keeps us from reading says nothing of the snapshot. */
+static bool is_our_problem(int error) {
+        return error == EACCES || error == EPERM || error == EMFILE || error == ENFILE ||
+                error == ENOMEM;
+}
+
+static int cannot_tell(const struct Check *check, int error, const char *path) {
+        _cleanup_free_ char *full = NULL;
+
+        if (error == ENOMEM || asprintf(&full, "%s/%s", check->path, path) < 0) {
+                full = NULL;
+                return failure_out_of_memory(check->failure);
+        }
+        return failure_set_read(check->failure, error, full, "read");
+}
+
 static bool is_regular(const struct Check *check, const char *path) {
         struct stat st;
 
@@ -62,8 +78,8 @@ static int check_metadata(struct Check *check) {
         int r;
 
         r = metadata_read(check->dir_fd, &check->metadata, &problem);
-        if (r == -ENOMEM)
-                return failure_out_of_memory(check->failure);
+        if (r < 0 && is_our_problem(-r))
+                return cannot_tell(check, -r, METADATA_NAME);
         if (r == -ENOENT)
                 return FIND(check, FINDING_METADATA_MISSING, SEVERITY_ERROR, METADATA_NAME, NULL);
         if (r < 0)
@@ -87,8 +103,8 @@ static int check_manifest(struct Check *check) {
                         ours ? SEVERITY_ERROR : SEVERITY_WARNING, MANIFEST_NAME,
                         ours ? NULL : "made by an earlier implementation");
         }
-        if (r == -ENOMEM)
-                return failure_out_of_memory(check->failure);
+        if (r < 0 && is_our_problem(-r))
+                return cannot_tell(check, -r, MANIFEST_NAME);
         if (r < 0)
                 return FIND(check, FINDING_MANIFEST_INVALID, SEVERITY_ERROR, MANIFEST_NAME, "%s",
                         strerror(-r));
@@ -105,8 +121,8 @@ static int check_manifest(struct Check *check) {
 /* Compares what was read of a listed file with what the manifest says. */
 static int compare_digest(
         struct Check *check, const struct ManifestEntry *entry, int result, const char *digest) {
-        if (result == -ENOMEM)
-                return failure_out_of_memory(check->failure);
+        if (result < 0 && is_our_problem(-result))
+                return cannot_tell(check, -result, entry->path);
         if (result < 0)
                 return FIND(check, FINDING_CHECKSUM_MISMATCH, SEVERITY_ERROR, entry->path,
                         "cannot be read: %s", strerror(-result));
@@ -215,8 +231,9 @@ int check_database(const struct Operation *operation, const char *directory,
                 return failure_out_of_memory(failure);
         }
         r = sqlite_open(path, SQLITE_MODE_IMMUTABLE, &db, &why);
-        if (r == -ENOMEM)
-                return failure_out_of_memory(failure);
+        if (r < 0 && is_our_problem(-r))
+                return failure_set(
+                        failure, why.event, why.error, why.path, "%s", failure_message(&why));
         if (r < 0) {
                 r = check_report_add(report, FINDING_DB_OPEN_FAILED, SEVERITY_ERROR,
                         SNAPSHOT_DATABASE, "%s", failure_message(&why));
@@ -238,6 +255,9 @@ int check_database(const struct Operation *operation, const char *directory,
                 return 0; /* what a damaged table says about its references is no news */
 
         r = sqlite_check_foreign_keys(db, &violations, &table, &why);
+        if (r == -ENOMEM || r == -EINTR)
+                return failure_set(
+                        failure, why.event, why.error, why.path, "%s", failure_message(&why));
         if (r < 0 || violations > 0) {
                 r = r < 0
                         ? check_report_add(report, FINDING_DB_FOREIGN_KEY_CHECK_FAILED,
@@ -253,13 +273,20 @@ int check_database(const struct Operation *operation, const char *directory,
 }
 
 static int check_database_file(struct Check *check) {
+        _cleanup_failure_ struct Failure why = { 0 };
         const struct ManifestEntry *entry;
         int r;
 
         if (!check->database_found)
                 return FIND(check, FINDING_DB_SNAPSHOT_MISSING, SEVERITY_ERROR, SNAPSHOT_DATABASE,
                         NULL);
-        r = check_database(check->operation, check->path, check->report, check->failure);
+        r = check_database(check->operation, check->path, check->report, &why);
+        if (r == -EIO) /* a bad sector is damage like any other */
+                r = FIND(check, FINDING_DB_INTEGRITY_CHECK_FAILED, SEVERITY_ERROR,
+                        SNAPSHOT_DATABASE, "%s", failure_message(&why));
+        else if (r < 0)
+                r = failure_set(check->failure, why.event, why.error, why.path, "%s",
+                        failure_message(&why));
         if (r < 0)
                 return r;
         entry = check->manifest ? manifest_find(check->manifest, SNAPSHOT_DATABASE) : NULL;
@@ -281,8 +308,8 @@ static int check_registry(struct Check *check) {
                 return FIND(check, FINDING_REGISTRY_SNAPSHOT_MISSING, SEVERITY_ERROR,
                         SNAPSHOT_REGISTRY, NULL);
         }
-        if (r == -ENOMEM)
-                return failure_out_of_memory(check->failure);
+        if (r < 0 && is_our_problem(-r))
+                return cannot_tell(check, -r, SNAPSHOT_REGISTRY);
         if (r < 0)
                 return FIND(check, FINDING_REGISTRY_INVALID_JSON, SEVERITY_ERROR, SNAPSHOT_REGISTRY,
                         "%s", strerror(-r));

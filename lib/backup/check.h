@@ -55,18 +55,20 @@ struct CheckReport {
         uint64_t duration_ms;
 };
 
-/* The open, integrity and foreign key findings of `directory`'s database alone. */
+/* The open, integrity and foreign key findings of `directory`'s database alone. A failure means
+ * that it could not be told. */
 int check_database(const struct Operation *operation, const char *directory,
         struct CheckReport *report, struct Failure *failure);
 
 const char *finding_code_name(enum FindingCode code); /* "checksum_mismatch" */
-/* "code: path: detail"; caller frees; NULL when memory ran out. */
+/* "code: path: detail" on one line, escaped; caller frees; NULL when memory ran out. */
 char *finding_text(const struct Finding *finding);
 
 /* Checks backups/snapshots/<stamp> under the shared backups lock and keeps the verdict in
  * backups/state/ (best effort: STATE_NOT_SAVED by operation->notice). A directory that is missing
- * is a finding, not a failure. A failure means that it could not be told: LOCK_BUSY, READ_FAILED,
- * OUT_OF_MEMORY, INTERRUPTED, STAMP_INVALID. */
+ * is a finding, not a failure, and so is a file that the disk does not give back. A failure means
+ * that it could not be told: LOCK_BUSY, PERMISSION_DENIED, READ_FAILED, OUT_OF_MEMORY, INTERRUPTED,
+ * STAMP_INVALID. */
 int check_snapshot(const struct Operation *operation, const char *stamp,
         struct CheckReport **ret_report, struct Failure *failure);
 
