@@ -67,6 +67,20 @@ static int load_metadata(const struct Layout *layout, int snapshot_fd, const cha
         return 0;
 }
 
+/* Without metadata; NULL when memory ran out. */
+static struct Snapshot *snapshot_new(const struct Layout *layout, const char *stamp) {
+        _cleanup_snapshot_ struct Snapshot *snapshot = calloc(1, sizeof *snapshot);
+
+        if (!snapshot)
+                return NULL;
+        if (asprintf(&snapshot->path, "%s/%s", layout->snapshots, stamp) < 0) {
+                snapshot->path = NULL;
+                return NULL;
+        }
+        memcpy(snapshot->stamp, stamp, STAMP_SIZE);
+        return STEAL(snapshot);
+}
+
 int snapshot_describe(const struct Layout *layout, const char *stamp,
         struct Snapshot **ret_snapshot, struct Failure *failure) {
         _cleanup_snapshot_ struct Snapshot *snapshot = NULL;
@@ -76,10 +90,9 @@ int snapshot_describe(const struct Layout *layout, const char *stamp,
         if (!stamp_is_valid(stamp))
                 return failure_set(failure, EVENT_STAMP_INVALID, EINVAL, NULL,
                         "\"%s\" is no stamp; stamps look like 20260407T060000Z", stamp);
-        snapshot = calloc(1, sizeof *snapshot);
-        if (!snapshot || asprintf(&snapshot->path, "%s/%s", layout->snapshots, stamp) < 0)
+        snapshot = snapshot_new(layout, stamp);
+        if (!snapshot)
                 return failure_out_of_memory(failure);
-        memcpy(snapshot->stamp, stamp, STAMP_SIZE);
 
         fd = open(snapshot->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)) {
@@ -163,10 +176,11 @@ int snapshot_list(const struct Layout *layout, struct Snapshot ***ret_snapshots,
                 r = snapshot_describe(layout, all.names[i], &snapshots[n], &why);
                 if (r == -ENOENT)
                         continue; /* deleted meanwhile, or no directory */
-                if (r < 0) {
+                if (r < 0)        /* it is there, and must not hide the others */
+                        snapshots[n] = snapshot_new(layout, all.names[i]);
+                if (!snapshots[n]) {
                         snapshot_list_free(snapshots, n);
-                        return failure_set(failure, why.event, why.error, why.path, "%s",
-                                failure_message(&why));
+                        return failure_out_of_memory(failure);
                 }
                 n++;
         }

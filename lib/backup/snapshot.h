@@ -45,7 +45,8 @@ int snapshot_create(const struct Operation *operation, const struct SnapshotOpti
 int snapshot_describe(const struct Layout *layout, const char *stamp,
         struct Snapshot **ret_snapshot, struct Failure *failure);
 
-/* All whose name is a stamp, oldest first. No snapshots directory: none. */
+/* All whose name is a stamp, oldest first; one that cannot be read has no metadata. No snapshots
+ * directory: none. */
 int snapshot_list(const struct Layout *layout, struct Snapshot ***ret_snapshots, size_t *ret_n,
         struct Failure *failure);
 
