@@ -186,8 +186,8 @@ static void emit_valid(const struct CheckReport *report) {
                 report->stamp, report->bytes, report->files, report->duration_ms);
 }
 
-/* Each snapshot that is not valid is one event; that of one of them is what the program ends with,
- * and an invalid one weighs more than one that is not there. */
+/* Each snapshot that is not valid, not there or not to be read is one event; that of one of them is
+ * what the program ends with, and an invalid one weighs most. */
 static void keep_worse(struct Failure *kept, struct Failure *other) {
         if (kept->event != EVENT_SNAPSHOT_INVALID || other->event == EVENT_SNAPSHOT_INVALID) {
                 struct Failure swapped = *kept;
@@ -216,11 +216,19 @@ static int validate_one(struct Command *command, const struct Operation *operati
         const char *stamp, struct Validation *validation, struct Failure *worst,
         struct Failure *failure) {
         _cleanup_check_report_ struct CheckReport *report = NULL;
+        _cleanup_failure_ struct Failure why = { 0 };
         int r;
 
-        r = check_snapshot(operation, stamp, &report, failure);
-        if (r < 0)
+        r = check_snapshot(operation, stamp, &report, &why);
+        if (r == -ENOMEM || r == -EINTR || r == -EAGAIN) {
+                *failure = why;
+                why = (struct Failure){ 0 };
                 return r;
+        }
+        if (r < 0) { /* the others can still be told */
+                keep_worse(worst, &why);
+                return 0;
+        }
         if (command->json) {
                 json_object *json = check_report_to_json(report);
 
@@ -249,6 +257,8 @@ static int print_reports(
         const struct Validation *validation, size_t n_asked, struct Failure *failure) {
         json_object *object;
 
+        if (!validation->all && n_asked == 1 && json_object_array_length(validation->reports) == 0)
+                return 0; /* why is said elsewhere */
         if (!validation->all && n_asked == 1)
                 return op_print_json(
                         json_object_get(json_object_array_get_idx(validation->reports, 0)),
@@ -279,8 +289,11 @@ static int validate(struct Command *command, struct Operation *operation,
                 operation_progress(operation, "Validating", i, validation->n_stamps);
                 r = validate_one(
                         command, operation, validation->stamps[i], validation, &worst, failure);
-                if (r < 0)
+                if (r < 0) {
+                        if (failure_is_set(&worst)) /* found before we were stopped */
+                                event_emit_failure(&worst);
                         return r;
+                }
         }
         if (command->json) {
                 r = print_reports(validation, validation->n_stamps, failure);
