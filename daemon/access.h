@@ -60,7 +60,7 @@ enum AccessVerdict {
         ACCESS_ORIGIN_FOREIGN,   /* 403 */
         ACCESS_TOKEN_MISSING,    /* 401 */
         ACCESS_TOKEN_WRONG,      /* 401 */
-        ACCESS_ADMIN_TOKEN_ONLY, /* the api token is right but not enough: 403 */
+        ACCESS_ADMIN_TOKEN_ONLY, /* the api token is right, and not enough: 401 */
         ACCESS_LOOPBACK_ONLY,    /* admin from elsewhere, no admin token configured: 403 */
 };
 

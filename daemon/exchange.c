@@ -77,7 +77,7 @@ static const struct {
         [ACCESS_TOKEN_MISSING] = { HTTP_UNAUTHORIZED, "token_missing",
                 "A token is needed: Authorization: Bearer TOKEN" },
         [ACCESS_TOKEN_WRONG] = { HTTP_UNAUTHORIZED, "token_wrong", "The token is not right" },
-        [ACCESS_ADMIN_TOKEN_ONLY] = { HTTP_FORBIDDEN, "admin_token_needed",
+        [ACCESS_ADMIN_TOKEN_ONLY] = { HTTP_UNAUTHORIZED, "admin_token_needed",
                 "This token is for asking; administration needs the admin token" },
         [ACCESS_LOOPBACK_ONLY] = { HTTP_FORBIDDEN, "admin_from_elsewhere",
                 "Without an admin token, administration is for the loopback and the admin socket" },

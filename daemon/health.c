@@ -8,9 +8,9 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <systemd/sd-daemon.h>
 
 #include "daemon/document.h"
+#include "daemon/notify.h"
 #include "lib/backup/snapshot.h"
 #include "lib/backup/state.h"
 #include "lib/base/event.h"
@@ -272,7 +272,7 @@ void health_tell(struct HealthTold *told, const struct HealthReport *report) {
                 return;
         if (degraded)
                 event_emit(&(struct Event){ .id = EVENT_DAEMON_DEGRADED }, "Degraded: %s", summary);
-        (void) sd_notifyf(0, "STATUS=%s%s", degraded ? "Degraded: " : "Serving: ", summary);
+        notify_status("", "%s%s", degraded ? "Degraded: " : "Serving: ", summary);
         free(told->summary);
         told->summary = STEAL(summary);
 }

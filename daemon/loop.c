@@ -7,6 +7,7 @@
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 
+#include "daemon/notify.h"
 #include "daemon/server.h"
 #include "lib/base/event.h"
 
@@ -46,7 +47,7 @@ static int on_finishing(sd_event_source *source, uint64_t usec, void *userdata) 
 
 static void stop(struct Loop *loop) {
         loop->stopping = true;
-        (void) sd_notify(0, "STOPPING=1\nSTATUS=Finishing what is under way");
+        notify_status("STOPPING=1\n", "Finishing what is under way");
         (void) sd_event_add_time_relative(
                 loop->event, &loop->finishing, CLOCK_MONOTONIC, 0, 0, on_finishing, loop);
         server_drain(loop->server, on_drained, loop);

@@ -15,6 +15,7 @@
 #include "daemon/health.h"
 #include "daemon/listener.h"
 #include "daemon/loop.h"
+#include "daemon/notify.h"
 #include "lib/base/event.h"
 #include "lib/base/lock.h"
 #include "lib/command/identity.h"
@@ -134,7 +135,7 @@ static int pass_gate(const struct Command *command, struct Lock **ret_lock) {
                         event_debug("Serving without a lock: %s", failure_message(&failure));
                         return 0;
                 }
-                (void) sd_notifyf(0, GATE_EXTEND "STATUS=Waiting: %s", failure_message(&failure));
+                notify_status(GATE_EXTEND, "Waiting: %s", failure_message(&failure));
         }
 }
 
@@ -245,7 +246,7 @@ static int report(struct Failure *failure) {
                 (void) failure_set(failure, EVENT_INTERNAL_ERROR, 0, NULL,
                         "Failed without giving a reason; please report this");
         event_emit_failure(failure);
-        (void) sd_notifyf(0, "STATUS=%s", failure_message(failure));
+        notify_status("", "%s", failure_message(failure));
         status = event_exit_status(failure->event);
         return status != 0 ? status : EX_SOFTWARE;
 }

@@ -91,6 +91,15 @@ static void cut_off(const struct Peer *peer) {
         (void) shutdown(peer->fd, SHUT_RDWR);
 }
 
+/* It ended its side with a request half sent. libmicrohttpd (epoll, edge-triggered) does not notice
+ * when the end came together with the last bytes. */
+static bool has_left(const struct Peer *peer) {
+        char byte;
+
+        return peer->phase <= PEER_SENDS_BODY &&
+                recv(peer->fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 void peers_enforce_deadlines(struct Peers *peers) {
         static const uint64_t limits[] = {
                 [PEER_AWAITS_HEAD] = HEAD_MS,
@@ -101,6 +110,10 @@ void peers_enforce_deadlines(struct Peers *peers) {
         uint64_t now = monotonic_ms();
 
         for (const struct Peer *peer = peers->first; peer; peer = peer->next) {
+                if (has_left(peer)) {
+                        cut_off(peer);
+                        continue;
+                }
                 if (now - peer->since_ms < limits[peer->phase])
                         continue;
                 /* Nothing of ours is under way in the other phases that could be mixed up. */

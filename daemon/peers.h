@@ -60,7 +60,8 @@ void peers_remove(struct Peers *peers, struct Peer *peer);
 void peer_enter(struct Peer *peer, enum PeerPhase phase);
 
 /* Ends what takes too long: a request that does not arrive is answered 408 and cut off, an answer
- * that is not taken is cut off. (Who does nothing at all is dropped by libmicrohttpd.) */
+ * that is not taken is cut off, and so is whoever left. (Who does nothing at all is dropped by
+ * libmicrohttpd.) To be called once in a while. */
 void peers_enforce_deadlines(struct Peers *peers);
 
 /* While no more requests are to be served: cuts off who has none under way. Who only just came has

@@ -96,6 +96,7 @@ static enum MHD_Result answer_state(struct Server *server, struct Peer *peer) {
         if (server->draining) {
                 (void) response_problem(&peer->exchange.response, HTTP_UNAVAILABLE, "stopping",
                         "The daemon is stopping");
+                response_render(&peer->exchange.response); /* and no failure of ours */
                 return send_own_answer(server, peer);
         }
         if (server->state && monotonic_ms() - server->state_since_ms < STATE_MS)
@@ -457,6 +458,7 @@ void server_drain(struct Server *server, void (*done)(void *userdata), void *use
         server->drained_userdata = userdata;
         accept_more(server, false);
         run(server); /* what came before is still a request */
+        peers_enforce_deadlines(&server->peers);
         peers_cut_idle(&server->peers);
         run(server);
 }
