@@ -53,22 +53,33 @@ static bool is_same_directory(int parent_fd, const char *name, int dir_fd) {
                 by_name.st_ino == by_fd.st_ino;
 }
 
-/* -EAGAIN: a cleaner came between mkdir and lock; another name is to be tried. */
-static int create_locked(int parent_fd, const char *name, int *ret_dir_fd) {
-        _cleanup_close_ int dir_fd = -1;
+/* -EAGAIN: a cleaner came between mkdir and lock. */
+static int open_locked(int parent_fd, const char *name, int *ret_dir_fd) {
+        _cleanup_close_ int dir_fd =
+                openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int r;
 
-        if (mkdirat(parent_fd, name, DIRECTORY_MODE) < 0)
-                return errno == EEXIST ? -EAGAIN : -errno;
-        dir_fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (dir_fd < 0) {
-                int r = errno == ENOENT ? -EAGAIN : -errno;
-                (void) unlinkat(parent_fd, name, AT_REMOVEDIR);
+        if (dir_fd < 0)
+                return errno == ENOENT ? -EAGAIN : -errno;
+        r = lock_directory(dir_fd);
+        if (r < 0)
                 return r;
-        }
-        if (lock_directory(dir_fd) < 0 || !is_same_directory(parent_fd, name, dir_fd))
+        if (!is_same_directory(parent_fd, name, dir_fd))
                 return -EAGAIN;
         *ret_dir_fd = STEAL_FD(dir_fd);
         return 0;
+}
+
+/* -EAGAIN: another name is to be tried. */
+static int create_locked(int parent_fd, const char *name, int *ret_dir_fd) {
+        int r;
+
+        if (mkdirat(parent_fd, name, DIRECTORY_MODE) < 0)
+                return errno == EEXIST ? -EAGAIN : -errno;
+        r = open_locked(parent_fd, name, ret_dir_fd);
+        if (r < 0)
+                (void) unlinkat(parent_fd, name, AT_REMOVEDIR);
+        return r;
 }
 
 int staging_create(const struct Operation *operation, const char *stamp,
