@@ -231,7 +231,7 @@ int check_database(const struct Operation *operation, const char *directory,
                 return failure_out_of_memory(failure);
         }
         r = sqlite_open(path, SQLITE_MODE_IMMUTABLE, &db, &why);
-        if (r < 0 && is_our_problem(-r))
+        if (r < 0 && r != -EBADMSG)
                 return failure_set(
                         failure, why.event, why.error, why.path, "%s", failure_message(&why));
         if (r < 0) {
@@ -281,7 +281,7 @@ static int check_database_file(struct Check *check) {
                 return FIND(check, FINDING_DB_SNAPSHOT_MISSING, SEVERITY_ERROR, SNAPSHOT_DATABASE,
                         NULL);
         r = check_database(check->operation, check->path, check->report, &why);
-        if (r == -EIO) /* a bad sector is damage like any other */
+        if (r < 0 && r != -EINTR && !is_our_problem(-r)) /* a bad sector is damage like any other */
                 r = FIND(check, FINDING_DB_INTEGRITY_CHECK_FAILED, SEVERITY_ERROR,
                         SNAPSHOT_DATABASE, "%s", failure_message(&why));
         else if (r < 0)
