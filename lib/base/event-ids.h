@@ -55,6 +55,7 @@
         /* Ingest. */ \
         X(INGEST_FILE_SKIPPED,     "3fd3b5c8fda14ebebeba7f8fc6eb3873", LOG_WARNING,  0) \
         X(INGEST_REMOVAL_REFUSED,  "e40df546e54f4cf0aea5e1d619682367", LOG_WARNING,  0) \
+        X(INGEST_FRONT_MATTER_IGNORED, "272d14ee82a8458e910b4693101c82ac", LOG_WARNING, 0) \
         X(PROJECT_UNKNOWN,         "275c62dfaa4b4e79be5bfe016b60f66e", LOG_ERR,      EX_NOINPUT) \
         /* Snapshots. */ \
         X(BACKUP_ROOT_MISSING,     "4d6b12f37f8949818c4a50076ff9c205", LOG_ERR,      EX_CANTCREAT) \

@@ -1,1 +1,119 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "lib/knowledge/ingest.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/lock.h"
+#include "lib/knowledge/ingest-scope.h"
+#include "lib/knowledge/store.h"
+
+/* A first ingest may find only one of the sources, or none: that is told. */
+static int ingest_sources(const struct Ingest *ingest, struct Failure *failure) {
+        bool any = false;
+
+        for (const char *const *name = layout_source_names; *name; name++) {
+                _cleanup_free_ char *directory = NULL;
+
+                if (asprintf(&directory, "%s/%s", ingest->operation->layout->sources, *name) < 0)
+                        return failure_out_of_memory(failure);
+                any = any || access(directory, F_OK) == 0;
+        }
+        for (const char *const *name = layout_source_names; *name; name++) {
+                const struct Scope scope = { *name, "", !any };
+                int r = ingest_scope(ingest, &scope, failure);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* Whether `outer` takes in all that `inner` does. */
+static bool covers(const struct IngestRoot *outer, const struct IngestRoot *inner) {
+        size_t n = strlen(outer->subpath);
+
+        if (strcmp(outer->source, inner->source) != 0)
+                return false;
+        return n == 0 ||
+                (strncmp(outer->subpath, inner->subpath, n) == 0 &&
+                        (inner->subpath[n] == '/' || inner->subpath[n] == '\0'));
+}
+
+/* A root inside another, or given twice, is done with that one. */
+static bool is_covered(
+        const struct Project *const *projects, size_t n_projects, size_t p, size_t root) {
+        const struct IngestRoot *inner = &projects[p]->roots[root];
+
+        for (size_t i = 0; i < n_projects; i++)
+                for (size_t k = 0; k < projects[i]->n_roots; k++) {
+                        const struct IngestRoot *outer = &projects[i]->roots[k];
+                        bool earlier = i < p || (i == p && k < root);
+
+                        if (!(i == p && k == root) && covers(outer, inner) &&
+                                (earlier || !covers(inner, outer)))
+                                return true;
+                }
+        return false;
+}
+
+static int ingest_projects(const struct Ingest *ingest, const struct Project *const *projects,
+        size_t n_projects, struct Failure *failure) {
+        for (size_t p = 0; p < n_projects; p++)
+                for (size_t i = 0; i < projects[p]->n_roots; i++) {
+                        const struct IngestRoot *root = &projects[p]->roots[i];
+                        const struct Scope scope = { root->source, root->subpath, true };
+                        int r;
+
+                        if (is_covered(projects, n_projects, p, i))
+                                continue;
+                        r = ingest_scope(ingest, &scope, failure);
+                        if (r < 0)
+                                return r;
+                }
+        return 0;
+}
+
+int ingest_run(const struct Operation *operation, const struct Project *const *projects,
+        size_t n_projects, bool allow_mass_removal, struct IngestResult **ret_result,
+        struct Failure *failure) {
+        uint64_t started = monotonic_ms();
+        _cleanup_store_ struct Store *store = NULL;
+        _cleanup_lock_ struct Lock *lock = NULL;
+        _cleanup_ingest_result_ struct IngestResult *result = NULL;
+        _cleanup_batch_ struct Batch *batch = NULL;
+        int r;
+
+        result = calloc(1, sizeof *result);
+        if (!result)
+                return failure_out_of_memory(failure);
+        /* In the order of lock.h: gate, store, ingestion. */
+        r = store_open(operation, SQLITE_MODE_CREATE, &store, failure);
+        if (r < 0)
+                return r;
+        r = lock_acquire(
+                operation->layout->ingestion_lock, LOCK_MODE_EXCLUSIVE, operation, &lock, failure);
+        if (r < 0)
+                return r;
+        r = batch_new(store_database(store), clock_now(operation->clock), result, &batch, failure);
+        if (r < 0)
+                return r;
+
+        const struct Ingest ingest = {
+                .operation = operation,
+                .allow_mass_removal = allow_mass_removal,
+                .db = store_database(store),
+                .batch = batch,
+                .result = result,
+        };
+        r = n_projects > 0 ? ingest_projects(&ingest, projects, n_projects, failure)
+                           : ingest_sources(&ingest, failure);
+        if (r < 0)
+                return r;
+        r = batch_flush(batch, failure);
+        if (r < 0)
+                return r;
+        result->duration_ms = monotonic_ms() - started;
+        *ret_result = STEAL(result);
+        return 0;
+}

@@ -3,40 +3,32 @@
 
 /*
  * Sources → documents and chunks, incrementally, under the ingestion lock.
+ *
+ * A run looks at each file of its scope (source.h), reads those whose stat(2) changed (evidence.h),
+ * and replaces the chunks of those whose content did (batch.h). A run that finds nothing changed
+ * writes nothing: `last_ingest_at` is when an ingest last changed something. Broken front matter is
+ * an error entry of the run that reads the file; it is indexed all the same.
+ *
+ * A document is removed when its file is gone, or certain to be none any more: binary, not UTF-8,
+ * too large, a link out of its source. It stays as it is known while its file or a directory above
+ * it cannot be read. Removals are refused, and all absent documents of a scope kept, where the
+ * scope is gone or shows no document at all, and where more than half of at least INGEST_MASS_MIN
+ * known documents are absent: rather a source that is not mounted than an author who cleaned up.
  */
 
-#include <stdint.h>
+#include <stdbool.h>
 
 #include "lib/base/operation.h"
+#include "lib/knowledge/ingest-result.h"
 #include "lib/knowledge/registry.h"
 
-#define INGEST_FILE_MAX (16u << 20) /* bytes; a larger file is an error entry */
+#define INGEST_MASS_MIN 100 /* documents */
 
-struct IngestError {
-        char *path; /* relative to the storage root */
-        char *error;
-};
-
-struct IngestResult {
-        uint64_t files_seen;
-        uint64_t files_indexed;
-        uint64_t files_unchanged;
-        uint64_t files_removed;
-        uint64_t chunks_added;
-        uint64_t chunks_removed;
-        uint64_t duration_ms;
-        struct IngestError *errors;
-        size_t n_errors;
-};
-
-/* All sources, or only the roots of the given projects (n_projects > 0). Creates the database when
- * there is none. Errors in single files are in the result, reported by operation->notice, and do
- * not fail the run. A scope whose files are all gone (an unmounted or emptied source) keeps its
- * documents unless `allow_mass_removal`; that is an error entry too. LOCK_BUSY while another runs.
- */
+/* All sources, each a scope of its own, or only the roots of the given projects (n_projects > 0).
+ * Creates the database when there is none. Errors in single files are in the result, reported by
+ * operation->notice (INGEST_FILE_SKIPPED, INGEST_FRONT_MATTER_IGNORED, INGEST_REMOVAL_REFUSED), and
+ * do not fail the run. LOCK_BUSY while another runs; the failures of store_open() and of writing
+ * the database; INTERRUPTED: what was committed by then is kept, file by file whole. */
 int ingest_run(const struct Operation *operation, const struct Project *const *projects,
         size_t n_projects, bool allow_mass_removal, struct IngestResult **ret_result,
         struct Failure *failure);
-struct IngestResult *ingest_result_free(struct IngestResult *result);
-DEFINE_POINTER_CLEANUP(struct IngestResult *, ingest_result_free)
-#define _cleanup_ingest_result_ _cleanup_(ingest_result_freep)

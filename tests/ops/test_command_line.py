@@ -17,7 +17,7 @@ WITHOUT_ARGUMENTS = ("atocored", "atocore-backup", "atocore-prune")
 COMMON = {"--root", "--config", "--json", "--quiet", "--verbose", "--help", "--version"}
 OWN = {
     "atocored": {"--listen", "--idle-timeout"},
-    "atocore-ingest": set(),
+    "atocore-ingest": {"--list", "--allow-mass-removal"},
     "atocore-backup": {"--include-chroma", "--pin", "--label", "--wait", "--list",
                        "--pin-snapshot", "--unpin-snapshot"},
     "atocore-validate": {"--all"},

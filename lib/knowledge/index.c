@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "lib/knowledge/index.h"
+
+#include <errno.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/base/json-document.h"
+#include "lib/base/sqlite.h"
+#include "lib/base/utf8.h"
+#include "lib/knowledge/label.h"
+
+/* Prepared once: a first ingest runs them for each file and chunk. */
+enum Statement {
+        SELECT_DIGEST,
+        INSERT_DOCUMENT,
+        UPDATE_DOCUMENT,
+        TOUCH_DOCUMENT,
+        DELETE_DOCUMENT,
+        DELETE_CHUNKS,
+        INSERT_CHUNK,
+        SET_LAST_INGEST,
+        STATEMENT_COUNT,
+};
+
+static const char *const statement_texts[STATEMENT_COUNT] = {
+        [SELECT_DIGEST] = "SELECT digest FROM documents WHERE id = ?1",
+        [INSERT_DOCUMENT] =
+                "INSERT INTO documents (source, path, title, tags, aliases, digest, ingested_at,"
+                " size, mtime_ns, ctime_ns, inode)"
+                " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        [UPDATE_DOCUMENT] =
+                "UPDATE documents SET title = ?3, tags = ?4, aliases = ?5, digest = ?6,"
+                " ingested_at = ?7, size = ?8, mtime_ns = ?9, ctime_ns = ?10, inode = ?11"
+                " WHERE source = ?1 AND path = ?2",
+        [TOUCH_DOCUMENT] = "UPDATE documents SET size = ?2, mtime_ns = ?3, ctime_ns = ?4,"
+                           " inode = ?5 WHERE id = ?1",
+        [DELETE_DOCUMENT] = "DELETE FROM documents WHERE id = ?1",
+        [DELETE_CHUNKS] = "DELETE FROM chunks WHERE document_id = ?1",
+        [INSERT_CHUNK] = "INSERT INTO chunks (document_id, ordinal, title, heading_path, keywords,"
+                         " start_line, end_line, char_count, content)"
+                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        [SET_LAST_INGEST] = "INSERT INTO state (key, value) VALUES ('last_ingest_at', ?1)"
+                            " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+};
+
+struct Index {
+        sqlite3 *db;
+        sqlite3_stmt *statements[STATEMENT_COUNT];
+};
+
+int index_open(sqlite3 *db, struct Index **ret_index, struct Failure *failure) {
+        _cleanup_index_ struct Index *index = calloc(1, sizeof *index);
+
+        if (!index)
+                return failure_out_of_memory(failure);
+        index->db = db;
+        for (size_t i = 0; i < STATEMENT_COUNT; i++) {
+                int r = sqlite_prepare(db, statement_texts[i], &index->statements[i], failure);
+                if (r < 0)
+                        return r;
+        }
+        *ret_index = STEAL(index);
+        return 0;
+}
+
+struct Index *index_close(struct Index *index) {
+        if (!index)
+                return NULL;
+        for (size_t i = 0; i < STATEMENT_COUNT; i++)
+                (void) sqlite_finalize(index->statements[i]);
+        free(index);
+        return NULL;
+}
+
+/* What is bound only lives as long as the caller's call. */
+static void reset(sqlite3_stmt **statement) {
+        (void) sqlite3_reset(*statement);
+        (void) sqlite3_clear_bindings(*statement);
+}
+#define _cleanup_reset_ _cleanup_(reset)
+
+static int bind_text(sqlite3_stmt *statement, int parameter, const char *text) {
+        return sqlite3_bind_text(statement, parameter, text, -1, SQLITE_STATIC);
+}
+
+/* `bound` collects the results of all binds: they fail for want of memory only. */
+static int run(struct Index *index, sqlite3_stmt *statement, int bound, const char *doing,
+        struct Failure *failure) {
+        if (bound != SQLITE_OK)
+                return failure_out_of_memory(failure);
+        if (sqlite3_step(statement) != SQLITE_DONE)
+                return sqlite_failure(index->db, failure, doing);
+        return 0;
+}
+
+int index_digest(struct Index *index, int64_t id, char ret_digest[DIGEST_HEX_SIZE],
+        struct Failure *failure) {
+        sqlite3_stmt *select _cleanup_reset_ = index->statements[SELECT_DIGEST];
+
+        if (sqlite3_bind_int64(select, 1, id) != SQLITE_OK)
+                return failure_out_of_memory(failure);
+        switch (sqlite3_step(select)) {
+        case SQLITE_ROW:
+                (void) snprintf(ret_digest, DIGEST_HEX_SIZE, "%s",
+                        (const char *) sqlite3_column_text(select, 0));
+                return 0;
+        case SQLITE_DONE:
+                /* It matches nothing. */
+                ret_digest[0] = '\0';
+                return 0;
+        default:
+                return sqlite_failure(index->db, failure, "read a document");
+        }
+}
+
+static int bind_evidence(sqlite3_stmt *statement, int parameter, const struct Evidence *evidence) {
+        return sqlite3_bind_int64(statement, parameter, evidence->size) |
+                sqlite3_bind_int64(statement, parameter + 1, evidence->mtime_ns) |
+                sqlite3_bind_int64(statement, parameter + 2, evidence->ctime_ns) |
+                sqlite3_bind_int64(statement, parameter + 3, evidence->inode);
+}
+
+/* A JSON array of the strings; caller frees. */
+static char *json_of(char *const *strings) {
+        _cleanup_json_ json_object *array = json_object_new_array();
+        const char *text;
+
+        for (; array && *strings; strings++) {
+                json_object *string = json_object_new_string(*strings);
+                if (!string || json_object_array_add(array, string) < 0) {
+                        (void) json_object_put(string);
+                        return NULL;
+                }
+        }
+        text = array ? json_object_to_json_string_ext(
+                               array, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
+                     : NULL;
+        return text ? strdup(text) : NULL;
+}
+
+/* Tags and aliases as plain words; caller frees. */
+static char *keywords_of(const struct DocumentText *text) {
+        char *const *const lists[] = { text->tags, text->aliases };
+        char *keywords = NULL;
+        size_t size;
+        FILE *f = open_memstream(&keywords, &size);
+
+        if (!f)
+                return NULL;
+        for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+                for (char *const *word = lists[i]; *word; word++)
+                        (void) fprintf(f, "%s%s", ftell(f) > 0 ? ", " : "", *word);
+        if (fclose(f) != 0) {
+                free(keywords);
+                return NULL;
+        }
+        return keywords;
+}
+
+/* That of the text, else the file's name without its extension; caller frees. */
+static char *title_of(const struct IndexDocument *document) {
+        const char *slash = strrchr(document->path, '/');
+        const char *name = slash ? slash + 1 : document->path;
+        const char *dot = strrchr(name, '.');
+
+        if (document->text->title)
+                return strdup(document->text->title);
+        return label_new(name, dot && dot > name ? (size_t) (dot - name) : strlen(name));
+}
+
+struct Derived {
+        char *title, *tags, *aliases, *keywords;
+};
+
+static void derived_clear(struct Derived *derived) {
+        free(derived->title);
+        free(derived->tags);
+        free(derived->aliases);
+        free(derived->keywords);
+}
+
+static int derive(const struct IndexDocument *document, struct Derived *ret_derived) {
+        struct Derived derived = {
+                .title = title_of(document),
+                .tags = json_of(document->text->tags),
+                .aliases = json_of(document->text->aliases),
+                .keywords = keywords_of(document->text),
+        };
+
+        *ret_derived = derived;
+        return derived.title && derived.tags && derived.aliases && derived.keywords ? 0 : -ENOMEM;
+}
+
+static int put_document(struct Index *index, const struct IndexDocument *document,
+        const struct Derived *derived, struct Failure *failure) {
+        sqlite3_stmt *put _cleanup_reset_ =
+                index->statements[document->id > 0 ? UPDATE_DOCUMENT : INSERT_DOCUMENT];
+        int bound = bind_text(put, 1, document->source) | bind_text(put, 2, document->path) |
+                bind_text(put, 3, derived->title) | bind_text(put, 4, derived->tags) |
+                bind_text(put, 5, derived->aliases) | bind_text(put, 6, document->digest) |
+                sqlite3_bind_int64(put, 7, document->ingested_at) |
+                bind_evidence(put, 8, document->evidence);
+
+        return run(index, put, bound, "write a document", failure);
+}
+
+static int remove_chunks(
+        struct Index *index, int64_t id, uint64_t *chunks_removed, struct Failure *failure) {
+        sqlite3_stmt *statement _cleanup_reset_ = index->statements[DELETE_CHUNKS];
+        int r;
+
+        r = run(index, statement, sqlite3_bind_int64(statement, 1, id), "delete chunks", failure);
+        if (r < 0)
+                return r;
+        *chunks_removed += (uint64_t) sqlite3_changes64(index->db);
+        return 0;
+}
+
+static int put_chunk(struct Index *index, int64_t id, size_t ordinal, const struct Derived *derived,
+        const struct ChunkText *chunk, struct Failure *failure) {
+        _cleanup_free_ char *heading_path = json_of(chunk->heading_path);
+        sqlite3_stmt *put _cleanup_reset_ = index->statements[INSERT_CHUNK];
+
+        if (!heading_path)
+                return failure_out_of_memory(failure);
+        int bound = sqlite3_bind_int64(put, 1, id) | sqlite3_bind_int64(put, 2, (int64_t) ordinal) |
+                bind_text(put, 3, derived->title) | bind_text(put, 4, heading_path) |
+                bind_text(put, 5, derived->keywords) |
+                sqlite3_bind_int64(put, 6, (int64_t) chunk->start_line) |
+                sqlite3_bind_int64(put, 7, (int64_t) chunk->end_line) |
+                sqlite3_bind_int64(put, 8, (int64_t) utf8_count(chunk->text, chunk->size)) |
+                sqlite3_bind_text64(put, 9, chunk->text, chunk->size, SQLITE_STATIC, SQLITE_UTF8);
+        return run(index, put, bound, "write a chunk", failure);
+}
+
+int index_put(struct Index *index, const struct IndexDocument *document, uint64_t *chunks_added,
+        uint64_t *chunks_removed, struct Failure *failure) {
+        _cleanup_(derived_clear) struct Derived derived = { 0 };
+        int64_t id = document->id;
+        int r;
+
+        if (derive(document, &derived) < 0)
+                return failure_out_of_memory(failure);
+        if (id > 0) {
+                r = remove_chunks(index, id, chunks_removed, failure);
+                if (r < 0)
+                        return r;
+        }
+        r = put_document(index, document, &derived, failure);
+        if (r < 0)
+                return r;
+        if (id == 0)
+                id = sqlite3_last_insert_rowid(index->db);
+        for (size_t i = 0; i < document->text->n_chunks; i++) {
+                r = put_chunk(index, id, i, &derived, &document->text->chunks[i], failure);
+                if (r < 0)
+                        return r;
+        }
+        *chunks_added += document->text->n_chunks;
+        return 0;
+}
+
+int index_touch(
+        struct Index *index, int64_t id, const struct Evidence *evidence, struct Failure *failure) {
+        sqlite3_stmt *touch _cleanup_reset_ = index->statements[TOUCH_DOCUMENT];
+
+        return run(index, touch,
+                sqlite3_bind_int64(touch, 1, id) | bind_evidence(touch, 2, evidence),
+                "write a document", failure);
+}
+
+int index_remove(
+        struct Index *index, int64_t id, uint64_t *chunks_removed, struct Failure *failure) {
+        sqlite3_stmt *statement _cleanup_reset_ = index->statements[DELETE_DOCUMENT];
+        int r;
+
+        /* Not by the cascade, which does not count. */
+        r = remove_chunks(index, id, chunks_removed, failure);
+        if (r < 0)
+                return r;
+        return run(index, statement, sqlite3_bind_int64(statement, 1, id), "delete a document",
+                failure);
+}
+
+int index_set_last_ingest(struct Index *index, int64_t at, struct Failure *failure) {
+        sqlite3_stmt *set _cleanup_reset_ = index->statements[SET_LAST_INGEST];
+
+        return run(index, set, sqlite3_bind_int64(set, 1, at), "write when this was", failure);
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "lib/knowledge/ingest-result.h"
+
+#include <errno.h>
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "lib/base/json-document.h"
+
+int ingest_result_add_error(struct IngestResult *result, const char *path, const char *error) {
+        _cleanup_free_ char *path_copy = strdup(path), *error_copy = strdup(error);
+
+        if (!path_copy || !error_copy)
+                return -ENOMEM;
+        if (result->n_errors == result->errors_allocated) {
+                size_t allocated = result->errors_allocated > 0 ? result->errors_allocated * 2 : 8;
+                struct IngestError *errors =
+                        reallocarray(result->errors, allocated, sizeof *errors);
+                if (!errors)
+                        return -ENOMEM;
+                result->errors = errors;
+                result->errors_allocated = allocated;
+        }
+        result->errors[result->n_errors++] =
+                (struct IngestError){ STEAL(path_copy), STEAL(error_copy) };
+        return 0;
+}
+
+/* Takes `value`; false when memory ran out. */
+static bool add(json_object *object, const char *key, json_object *value) {
+        if (value && json_object_object_add(object, key, value) == 0)
+                return true;
+        (void) json_object_put(value);
+        return false;
+}
+
+static json_object *error_to_json(const struct IngestError *error) {
+        _cleanup_json_ json_object *object = json_object_new_object();
+
+        if (!object || !add(object, "path", json_object_new_string(error->path)) ||
+                !add(object, "error", json_object_new_string(error->error)))
+                return NULL;
+        return STEAL(object);
+}
+
+static json_object *errors_to_json(const struct IngestResult *result) {
+        _cleanup_json_ json_object *array = json_object_new_array();
+
+        for (size_t i = 0; array && i < result->n_errors; i++) {
+                json_object *error = error_to_json(&result->errors[i]);
+                if (!error || json_object_array_add(array, error) < 0) {
+                        (void) json_object_put(error);
+                        return NULL;
+                }
+        }
+        return STEAL(array);
+}
+
+json_object *ingest_result_to_json(const struct IngestResult *result) {
+        _cleanup_json_ json_object *object = json_object_new_object();
+        const struct {
+                const char *key;
+                uint64_t value;
+        } numbers[] = {
+                { "files_seen", result->files_seen },
+                { "files_indexed", result->files_indexed },
+                { "files_unchanged", result->files_unchanged },
+                { "files_removed", result->files_removed },
+                { "chunks_added", result->chunks_added },
+                { "chunks_removed", result->chunks_removed },
+                { "duration_ms", result->duration_ms },
+        };
+
+        if (!object)
+                return NULL;
+        for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+                if (!add(object, numbers[i].key, json_object_new_uint64(numbers[i].value)))
+                        return NULL;
+        return add(object, "errors", errors_to_json(result)) ? STEAL(object) : NULL;
+}
+
+struct IngestResult *ingest_result_free(struct IngestResult *result) {
+        if (!result)
+                return NULL;
+        for (size_t i = 0; i < result->n_errors; i++) {
+                free(result->errors[i].path);
+                free(result->errors[i].error);
+        }
+        free(result->errors);
+        free(result);
+        return NULL;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The ingest of one part of a source; what it promises stands in ingest.h.
+ */
+
+#include <sqlite3.h>
+#include <stdbool.h>
+
+#include "lib/base/operation.h"
+#include "lib/knowledge/batch.h"
+
+struct Scope {
+        const char *source;
+        const char *subpath; /* "" for all of the source */
+        bool expected;       /* its absence is an error, even if no document of it is known */
+};
+
+/* One run over one or more scopes, under the ingestion lock. */
+struct Ingest {
+        const struct Operation *operation;
+        bool allow_mass_removal;
+        sqlite3 *db;
+        struct Batch *batch;
+        struct IngestResult *result;
+};
+
+/* Leaves changes in the batch: the caller flushes it. `scope->source` must outlive the batch. */
+int ingest_scope(const struct Ingest *ingest, const struct Scope *scope, struct Failure *failure);
