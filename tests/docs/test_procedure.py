@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""docs/backup-restore-procedure.md: every command in it is run, in its order, as it stands there, on
+a booted system; and it does what the text says."""
+
+import json
+import re
+import shlex
+import subprocess
+
+import pytest
+
+from support import build
+from support.container import ROOT, Container, unavailable
+from support.markdown import blocks
+from support.source import table
+
+PROCEDURE = build.PROJECT / "docs" / "backup-restore-procedure.md"
+EVENTS = build.PROJECT / "lib" / "base" / "event-ids.h"
+BLOCKS = [block for block in blocks(PROCEDURE) if block.language == "sh"]
+SYSTEM = re.compile(r"systemctl|journalctl|lslocks|admin\.sock|:8100|atocore:atocore|-o atocore")
+
+
+def sections(first, last=None):
+    """The blocks from one section to another, both included: "5.1", "5.7"."""
+    numbers = [block.section.split(" ")[0] for block in BLOCKS]
+    last = last or first
+    end = len(numbers) - numbers[::-1].index(last)
+    return BLOCKS[numbers.index(first):end]
+
+
+def script(chosen):
+    """One shell, as the text has it; each block is announced by the line where it stands."""
+    parts = ["set -eu", 'trap \'[ -z "${DAEMON-}" ] || kill "$DAEMON" 2>/dev/null || :\' EXIT']
+    for block in chosen:
+        parts += [f"printf '\\n@@ {block.line}\\n'", block.text.rstrip()]
+    return "\n".join(parts) + "\n"
+
+
+class Said:
+    """What was printed, by block."""
+
+    def __init__(self, chosen, output):
+        pieces = re.split(r"^@@ (\d+)\n", output, flags=re.MULTILINE)
+        self.by_line = dict(zip(map(int, pieces[1::2]), pieces[2::2]))
+        self.chosen = chosen
+
+    def of(self, words):
+        """By some words of the block."""
+        [block] = [block for block in self.chosen if words in block.text]
+        return self.by_line[block.line]
+
+
+def follow(container, chosen):
+    done = container.run("bash", "-c", script(chosen), check=False, timeout=240)
+    assert done.status == 0, f"{PROCEDURE.name}: the block after the last @@:\n{done}"
+    said = Said(chosen, done.stdout)
+    assert len(said.by_line) == len(chosen)
+    return said
+
+
+def stamps(container):
+    return sorted(entry.name for entry in container.path(f"{ROOT}/backups/snapshots").iterdir()
+                  if re.fullmatch(r"\d{8}T\d{6}Z", entry.name))
+
+
+def interactions(container):
+    return len(container.get("/interactions")["interactions"])
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """A container of this file's own: what is done here stops and breaks everything."""
+    reason = unavailable()
+    if reason:
+        pytest.skip(reason)
+    container = Container(f"atocore-docs-{build.build_dir().name}")
+    try:
+        yield container
+    finally:
+        container.close()
+
+
+@pytest.fixture
+def machine(alone):
+    """A storage root with a vault, a registry and a vector store, served."""
+    project = "incoming/projects/p05"
+    alone.shell("systemctl stop atocore.target; systemctl stop 'atocore*.service'; "
+                "systemctl reset-failed; rm -rf /srv/storage; "
+                "systemd-tmpfiles --create /usr/share/atocore/storage-root.conf")
+    alone.write(f"{ROOT}/sources/vault/{project}/alignment.md",
+                "# Alignment\n\nThe reference flat is cleaned with isopropanol.\n")
+    alone.write(f"{ROOT}/config/project-registry.json", json.dumps({"projects": [
+        {"id": "p05-interferometer", "aliases": ["p05"],
+         "ingest_roots": [{"source": "vault", "subpath": project}]}]}))
+    alone.write(f"{ROOT}/data/chroma/segment/data_level0.bin", "vectors\n" * 1000)
+    alone.shell(f"chown -R atocore:atocore {ROOT} && chmod -R o= {ROOT}")
+    alone.systemctl("start", "atocore-ingest.service")
+    alone.systemctl("start", "atocore.socket", "atocore-admin.socket")
+    return alone
+
+
+@pytest.fixture
+def backed_up(machine):
+    """The same with a full snapshot, and an interaction that came after it."""
+    machine.systemctl("start", "atocore-backup-full.service")
+    machine.post("/interactions", {"prompt": "after the snapshot"}, expect=201)
+    return machine
+
+
+def verified(said):
+    health, stats, projects = map(
+        json.loads, said.of("http://127.0.0.1:8100/projects").strip().splitlines())
+    assert health["checks"]["database"]["status"] == "ok"
+    assert health["checks"]["registry"]["status"] == "ok"
+    [project] = projects["projects"]
+    assert project["id"] == "p05-interferometer" and project["documents"] == 1
+    pack = json.loads(said.of("127.0.0.1:8100/context/build"))
+    assert pack["chunks_used"] > 0
+    return stats
+
+
+# Everything, in its order.
+
+def test_every_command_runs_from_top_to_bottom(machine):
+    said = follow(machine, BLOCKS)
+    assert len(stamps(machine)) >= 7
+    labelled, asked = said.of("--pin --label"), said.of('"include_chroma": true')
+    assert "backup_done" in labelled or "Snapshot" in labelled
+    for line in asked.strip().splitlines():
+        assert json.loads(line)["validation"]["valid"] is True
+    assert "is complete" in said.of("COLD=")
+    [drilled] = re.findall(r"^drill of (\w+) took \d+ s$", said.of("DRILL="), re.MULTILINE)
+    assert drilled in stamps(machine)
+    assert not machine.path(f"{ROOT}/data/tmp/drill").exists()
+
+
+# What the text promises of the restore.
+
+def test_restore_brings_back_the_snapshot_and_is_verified(backed_up):
+    live = backed_up.path(f"{ROOT}/data/chroma/segment/data_level0.bin")
+    live.write_text("other vectors\n")
+    said = follow(backed_up, sections("5.1", "5.7")[:-1])  # all but the removal of what was
+    assert "checksums match" in said.of("SAFETY=") and "gate closed" in said.of("list-units")
+    assert said.of("list-units").strip() == "gate closed"
+    assert said.of("! -group atocore").strip() == ""
+    stats = verified(said)
+    metadata = json.loads(backed_up.path(
+        f"{ROOT}/backups/snapshots/{stamps(backed_up)[0]}/backup-metadata.json").read_text())
+    for name in ("documents", "chunks", "interactions"):
+        assert stats[name] == metadata["counts"][name]
+    assert live.read_text() == "vectors\n" * 1000
+    assert interactions(backed_up) == 0
+    assert backed_up.show("atocore-backup.timer", "ActiveState") == "active"
+    assert backed_up.foreign_owned() == ""
+
+    [safety] = backed_up.path(f"{ROOT}/backups/pre-restore").iterdir()
+    backed_up.shell(f"cd {ROOT}/backups/pre-restore/{safety.name} && sha256sum --quiet -c SHA256SUMS")
+    assert (safety / "data/chroma/segment/data_level0.bin").read_text() == "other vectors\n"
+    for kept in ("data/db.old/atocore.db", "data/chroma.old", "config.old"):
+        assert backed_up.path(f"{ROOT}/{kept}").exists()
+
+
+def test_rollback_puts_back_what_was(backed_up):
+    follow(backed_up, sections("5.1", "5.7")[:-1])
+    assert interactions(backed_up) == 0
+    chosen = sections("5.1")[:1] + sections("5.8")
+    follow(backed_up, chosen)
+    assert interactions(backed_up) == 1
+    assert not backed_up.path(f"{ROOT}/data/db.old").exists()
+    assert backed_up.path(f"{ROOT}/data/db.failed").exists()
+
+
+@pytest.mark.parametrize("damage", [
+    "head -c 65536 /dev/urandom >{root}/data/db/atocore.db",
+    "rm -r {root}/data/db {root}/data/chroma {root}/config",
+    "echo nonsense >{root}/config/project-registry.json; : >{root}/data/db/atocore.db-wal; "
+    "printf X | dd status=none bs=1 seek=5000 conv=notrunc of={root}/data/db/atocore.db",
+], ids=["garbage", "gone", "hot"])
+def test_restore_of_a_damaged_root(backed_up, damage):
+    backed_up.shell("systemctl stop atocore.target")
+    backed_up.shell(damage.format(root=ROOT))
+    verified(follow(backed_up, sections("5.1", "5.7")))
+    assert backed_up.foreign_owned() == ""
+    assert not backed_up.path(f"{ROOT}/data/db.old").exists()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_exchange_that_was_cut_off_is_done_again(backed_up, times):
+    """The power went between two renames."""
+    text = "\n".join(block.text for block in sections("5.1", "5.6"))
+    stop_after = f'renames=0; mv() {{ renames=$((renames + 1)); [ $renames -le {times} ] || ' \
+                 'exit 0; command mv "$@"; }\n'
+    backed_up.shell(stop_after + text)
+    again = sections("5.1")[:1] + sections("5.2") + sections("5.4", "5.7")
+    verified(follow(backed_up, again[:-1]))
+    assert interactions(backed_up) == 0
+    follow(backed_up, sections("5.1")[:1] + sections("5.8"))
+    assert interactions(backed_up) == 1
+
+
+def test_snapshot_without_vector_store_leaves_the_live_one(machine):
+    machine.systemctl("start", "atocore-backup.service")
+    verified(follow(machine, sections("5.1", "5.7")))
+    assert machine.path(f"{ROOT}/data/chroma/segment/data_level0.bin").exists()
+
+
+def test_damaged_snapshot_is_not_restored(backed_up):
+    database = backed_up.path(f"{ROOT}/backups/snapshots/{stamps(backed_up)[0]}/db/atocore.db")
+    with database.open("r+b") as file:
+        file.seek(5000)
+        file.write(b"X")
+    done = backed_up.run("bash", "-c", script(sections("5.1")), check=False)
+    assert "checksums match" not in done.stdout
+    assert "checksum_mismatch" in done.stdout + done.stderr
+
+
+def test_gate_does_not_close_while_something_is_open(backed_up):
+    backed_up.run("systemd-run", "--quiet", "--unit=reader", "--service-type=notify",
+                  "--property=NotifyAccess=main", "/usr/sbin/atocored", "--listen",
+                  "127.0.0.1:8199")
+    try:
+        done = backed_up.run("bash", "-c", script(sections("5.1")[:1] + sections("5.2")),
+                             check=False)
+        assert done.status != 0
+        assert "gate closed" not in done.stdout
+    finally:
+        backed_up.systemctl("stop", "reader.service")
+
+
+# Without systemd, wherever the suite runs.
+
+def test_what_needs_no_system_runs_on_a_scratch_root(run_op, root, tmp_path):
+    root.write_registry([])
+    run_op("atocore-ingest").expect(0)
+    run_op("atocore-backup").expect(0)
+    chosen = [block for block in BLOCKS if not SYSTEM.search(block.text)]
+    assert len(chosen) > 5
+    text = re.sub(r"^ROOT=.*$", f"ROOT={shlex.quote(str(root.path))}", script(
+        [block for block in chosen if not block.section.startswith("5.")]), flags=re.MULTILINE)
+    environment = run_op.environment(ATOCORE_ROOT=root.path)
+    environment["PATH"] = f"{build.build_dir()}:{environment['PATH']}"
+    done = subprocess.run(["dash", "-c", text], env=environment, cwd=tmp_path, text=True,
+                          capture_output=True, timeout=120, check=False)
+    assert done.returncode == 0, done
+
+
+# The table of failures.
+
+def test_table_of_failures_has_events_with_their_exit_status():
+    events = {symbol.lower(): status for symbol, status in re.findall(
+        r"X\((\w+),\s*\"\w+\",\s*LOG_\w+,\s*(\w+)\)", EVENTS.read_text())}
+    numbers = {"0": 0, "EX_DATAERR": 65, "EX_NOINPUT": 66, "EX_CANTCREAT": 73, "EX_IOERR": 74,
+               "EX_TEMPFAIL": 75, "EX_NOPERM": 77, "EX_CONFIG": 78}
+    rows = table(PROCEDURE.read_text(), "code (exit status)", "symptom", "likely cause", "action")
+    assert len(rows) > 10
+    for code, *cells in rows:
+        name, status = re.fullmatch(r"(\w+) \((\d+)\)", code).groups()
+        assert numbers[events[name]] == int(status), code
+        assert all(cells)
