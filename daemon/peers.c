@@ -44,6 +44,11 @@ enum PeerAdmission peers_add(struct Peers *peers, int fd, const struct sockaddr 
         char text[PEER_ADDRESS_SIZE];
         struct Peer *peer;
 
+        /* libmicrohttpd closed it without a word when memory ran out for it. */
+        peer = peers_find(peers, fd);
+        if (peer)
+                peers_remove(peers, peer);
+
         address_text(address, text);
         if (!loopback && count_of_address(peers, text) >= PEERS_MAX_PER_ADDRESS)
                 return PEER_TOO_MANY_OF_ADDRESS;
@@ -75,6 +80,14 @@ void peers_remove(struct Peers *peers, struct Peer *peer) {
         peers->n--;
         exchange_clear(&peer->exchange);
         free(peer);
+}
+
+struct Peer *peers_find(const struct Peers *peers, int fd) {
+        struct Peer *peer = peers->first;
+
+        while (peer && peer->fd != fd)
+                peer = peer->next;
+        return peer;
 }
 
 void peer_enter(struct Peer *peer, enum PeerPhase phase) {

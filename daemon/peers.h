@@ -56,6 +56,7 @@ enum PeerAdmission {
 enum PeerAdmission peers_add(struct Peers *peers, int fd, const struct sockaddr *address,
         bool admin, struct Peer **ret_peer);
 void peers_remove(struct Peers *peers, struct Peer *peer);
+struct Peer *peers_find(const struct Peers *peers, int fd); /* NULL when there is none */
 
 void peer_enter(struct Peer *peer, enum PeerPhase phase);
 

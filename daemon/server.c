@@ -30,7 +30,6 @@ struct Server {
         struct Refusals *refusals;
         struct Rejections rejections;
         struct Peers peers;
-        struct Peer *arriving; /* on its way into libmicrohttpd */
         uint64_t idle_since_ms;
 
         struct Acceptor *acceptors;
@@ -191,10 +190,14 @@ static void accept_more(struct Server *server, bool more) {
 static void on_connection(void *userdata, struct MHD_Connection *connection, void **context,
         enum MHD_ConnectionNotificationCode what) {
         struct Server *server = userdata;
+        const union MHD_ConnectionInfo *info;
+        struct Peer *peer;
 
         if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-                server->arriving->connection = connection;
-                *context = STEAL(server->arriving);
+                info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+                peer = peers_find(&server->peers, info->connect_fd);
+                peer->connection = connection;
+                *context = peer;
                 return;
         }
         if (server->peers.n == PEERS_MAX && !server->draining)
@@ -205,7 +208,9 @@ static void on_connection(void *userdata, struct MHD_Connection *connection, voi
 
 static void admit(struct Server *server, const struct Listener *listener, int fd,
         const struct sockaddr *address, socklen_t size) {
-        switch (peers_add(&server->peers, fd, address, listener->admin, &server->arriving)) {
+        struct Peer *peer;
+
+        switch (peers_add(&server->peers, fd, address, listener->admin, &peer)) {
         case PEER_ADMITTED:
                 break;
         case PEER_TOO_MANY_OF_ADDRESS:
@@ -215,12 +220,14 @@ static void admit(struct Server *server, const struct Listener *listener, int fd
                 (void) close(fd);
                 return;
         }
-        /* It closes the descriptor when it fails, and tells on_connection() when it got that far.
-         */
-        if (MHD_add_connection(server->http, fd, address, size) != MHD_YES && server->arriving)
-                peers_remove(&server->peers, STEAL(server->arriving));
-        if (server->peers.n > 0)
-                (void) sd_event_source_set_enabled(server->tick, SD_EVENT_ON);
+        (void) sd_event_source_set_enabled(server->tick, SD_EVENT_ON);
+        /* It tells on_connection(), now (0.9) or from MHD_run() (1.0). When it fails it closes the
+         * descriptor, and may have told of both beginning and end. */
+        if (MHD_add_connection(server->http, fd, address, size) == MHD_YES)
+                return;
+        peer = peers_find(&server->peers, fd);
+        if (peer)
+                peers_remove(&server->peers, peer);
 }
 
 /* Lets libmicrohttpd do what it can without waiting. */

@@ -177,12 +177,29 @@ static void test_idle_ones_are_cut_off_at_once_and_new_ones_after_a_moment(void 
         assert_null(peers.first);
 }
 
+static void test_descriptor_that_comes_again_is_of_a_new_connection(void **state) {
+        struct sockaddr_in address = address_of("10.0.0.1");
+        struct Peers peers = { 0 };
+        struct Peer *peer;
+
+        (void) state;
+        for (int i = 0; i < 2; i++)
+                assert_int_equal(peers_add(&peers, 7, (struct sockaddr *) &address, true, &peer),
+                        PEER_ADMITTED);
+        assert_int_equal(peers.n, 1);
+        assert_ptr_equal(peers_find(&peers, 7), peer);
+        assert_null(peers_find(&peers, 8));
+        assert_true(peer->exchange.peer.admin_socket);
+        peers_remove(&peers, peer);
+}
+
 static void test_one_address_has_32_connections_and_the_loopback_any_number(void **state) {
         static const struct {
                 const char *address;
                 bool limited;
         } rows[] = { { "10.0.0.1", true }, { "10.0.0.2", true }, { "127.0.0.1", false } };
         struct Peers peers = { 0 };
+        int fd = 1000;
 
         (void) state;
         for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -191,16 +208,18 @@ static void test_one_address_has_32_connections_and_the_loopback_any_number(void
 
                 for (size_t n = 0; n < PEERS_MAX_PER_ADDRESS; n++)
                         assert_int_equal(
-                                peers_add(&peers, -1, (struct sockaddr *) &address, false, &last),
+                                peers_add(&peers, fd++, (struct sockaddr *) &address, false, &last),
                                 PEER_ADMITTED);
                 assert_int_equal(last->exchange.peer.loopback, !rows[i].limited);
                 assert_string_equal(last->address, rows[i].address);
                 if (!rows[i].limited)
                         continue;
-                assert_int_equal(peers_add(&peers, -1, (struct sockaddr *) &address, false, &last),
+                assert_int_equal(
+                        peers_add(&peers, fd++, (struct sockaddr *) &address, false, &last),
                         PEER_TOO_MANY_OF_ADDRESS);
                 peers_remove(&peers, last);
-                assert_int_equal(peers_add(&peers, -1, (struct sockaddr *) &address, false, &last),
+                assert_int_equal(
+                        peers_add(&peers, fd++, (struct sockaddr *) &address, false, &last),
                         PEER_ADMITTED);
         }
         while (peers.first)
@@ -217,6 +236,7 @@ int main(void) {
                         test_answer_that_is_not_taken_is_cut_off_and_nothing_is_mixed_into_it),
                 cmocka_unit_test(test_who_left_with_a_request_half_sent_is_noticed),
                 cmocka_unit_test(test_idle_ones_are_cut_off_at_once_and_new_ones_after_a_moment),
+                cmocka_unit_test(test_descriptor_that_comes_again_is_of_a_new_connection),
                 cmocka_unit_test(test_one_address_has_32_connections_and_the_loopback_any_number),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
