@@ -18,6 +18,12 @@
 
 #define MANIFEST_MAX ((size_t) 256 << 20)
 
+/* What SQLite takes for a name: 512 bytes (src/os_unix.c, MAX_PATHNAME), with "-journal" behind. */
+#define DATABASE_PATH_MAX 504
+
+/* In the snapshot, while a database is copied: short, however long its own name is. */
+#define DATABASE_TEMPORARY ".database"
+
 struct Copier {
         const struct Operation *operation;
         int source_fd;
@@ -216,6 +222,13 @@ static int copy_file(struct Copier *copier, const char *path) {
         return r < 0 ? r : add_file(copier, name, digest, bytes);
 }
 
+/* No database, whatever its name: its bytes are what can be kept of it. */
+static int copy_as_it_is(
+        struct Copier *copier, const char *path, const char *name, const char *reason) {
+        int r = WARN(copier, name, "%s; copied as it is", reason);
+        return r < 0 ? r : copy_file(copier, path);
+}
+
 static int copy_database(struct Copier *copier, const char *path) {
         _cleanup_failure_ struct Failure why = { 0 };
         _cleanup_free_ char *name = snapshot_name(path), *source = NULL, *target = NULL;
@@ -225,21 +238,26 @@ static int copy_database(struct Copier *copier, const char *path) {
         uint64_t bytes;
         int r;
 
-        if (!name || asprintf(&source, "%s/%s", copier->operation->layout->chroma, path) < 0 ||
-                asprintf(&target, "%s/%s", copier->target_path, name) < 0)
+        if (asprintf(&source, "%s/%s", copier->operation->layout->chroma, path) < 0)
+                source = NULL;
+        if (asprintf(&target, "%s/" DATABASE_TEMPORARY, copier->target_path) < 0)
+                target = NULL;
+        if (!name || !source || !target)
                 return failure_out_of_memory(copier->failure);
+        if (strlen(source) > DATABASE_PATH_MAX)
+                return copy_as_it_is(copier, path, name, "has a name too long for SQLite");
         r = sqlite_copy(copier->operation, source, target, &method, &why);
+        if (r < 0)
+                (void) unlinkat(copier->target_fd, DATABASE_TEMPORARY, 0);
         if (r == -ENOENT)
                 return 0; /* deleted meanwhile */
-        if (why.event == EVENT_DATABASE_INVALID) {
-                /* No database, whatever its name: its bytes are what can be kept of it. */
-                (void) unlinkat(copier->target_fd, name, 0);
-                r = WARN(copier, name, "is no SQLite database that can be read; copied as it is");
-                return r < 0 ? r : copy_file(copier, path);
-        }
+        if (why.event == EVENT_DATABASE_INVALID)
+                return copy_as_it_is(copier, path, name, "is no SQLite database that can be read");
         if (r < 0)
-                return failure_set(
-                        copier->failure, why.event, why.error, source, "%s", failure_message(&why));
+                return failure_set(copier->failure, why.event, why.error,
+                        why.path ? why.path : source, "%s", failure_message(&why));
+        if (renameat(copier->target_fd, DATABASE_TEMPORARY, copier->target_fd, name) < 0)
+                return failure_set_write(copier->failure, errno, name, "create");
         fd = openat(copier->target_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
         r = fd < 0 ? -errno : digest_fd(fd, digest, &bytes);
         if (r < 0)
