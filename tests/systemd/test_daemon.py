@@ -162,28 +162,28 @@ def test_every_operation_works_within_the_sandbox(filled):
     assert filled.foreign_owned() == ""
 
 
-def test_tokens_come_from_the_credential_store(container):
+def test_tokens_come_from_the_credential_store(filled):
     def bearer(token):
         return ("--header", f"Authorization: Bearer {token}")
 
-    container.get("/admin/backup")
+    filled.get("/admin/backup")
     for name in ("admin", "api"):
-        container.write(f"/etc/credstore/{name}-token", f"{name}-secret\n", mode=0o600)
-    container.systemctl("restart", "atocore.service")
+        filled.write(f"/etc/credstore/{name}-token", f"{name}-secret\n", mode=0o600)
+    filled.systemctl("restart", "atocore.service")
 
-    container.get("/health")
-    container.get("/stats", expect=401)
-    container.get("/stats", *bearer("wrong"), expect=401)
-    container.get("/stats", *bearer("api-secret"))
-    container.get("/stats", *bearer("admin-secret"))
-    container.get("/admin/backup", expect=401)
-    container.get("/admin/backup", *bearer("api-secret"), expect=401)
-    container.get("/admin/backup", *bearer("admin-secret"))
-    container.get("/admin/backup", *ADMIN)
+    filled.get("/health")
+    filled.get("/stats", expect=401)
+    filled.get("/stats", *bearer("wrong"), expect=401)
+    filled.get("/stats", *bearer("api-secret"))
+    filled.get("/stats", *bearer("admin-secret"))
+    filled.get("/admin/backup", expect=401)
+    filled.get("/admin/backup", *bearer("api-secret"), expect=401)
+    filled.get("/admin/backup", *bearer("admin-secret"))
+    filled.get("/admin/backup", *ADMIN)
 
-    container.remove("/etc/credstore")
-    container.systemctl("restart", "atocore.service")
-    container.get("/admin/backup")
+    filled.remove("/etc/credstore")
+    filled.systemctl("restart", "atocore.service")
+    filled.get("/admin/backup")
 
 
 def test_vault_under_home_is_hidden_without_the_drop_in_and_read_with_it(container):
@@ -238,13 +238,13 @@ class Lan:
 
 
 @pytest.fixture
-def lan(container):
-    lan = Lan(container)
+def lan(filled):
+    lan = Lan(filled)
     yield lan
     lan.close()
 
 
-def test_lan_drop_in_serves_whom_it_allows(container, lan):
+def test_lan_drop_in_serves_whom_it_allows(filled, lan):
     base = "http://192.168.1.10:8100"
 
     def ask(*arguments):
@@ -254,26 +254,26 @@ def test_lan_drop_in_serves_whom_it_allows(container, lan):
 
     assert ask("--connect-timeout", "5", f"{base}/health")[0] == 7
 
-    container.drop_in_example("listen-on-lan", "atocore.socket")
-    container.get("/health")  # the daemon runs: it must get the new socket all the same
-    container.systemctl("restart", "atocore.socket")
+    filled.drop_in_example("listen-on-lan", "atocore.socket")
+    filled.get("/health")  # the daemon runs: it must get the new socket all the same
+    filled.systemctl("restart", "atocore.socket")
 
     # A name that is not this machine's is refused, until it is allowed.
     assert ask(f"{base}/health") == (0, "403")
-    container.write("/etc/atocore/atocore.conf", "allowed_hosts=192.168.1.10\n")
-    container.systemctl("restart", "atocore.service")
+    filled.write("/etc/atocore/atocore.conf", "allowed_hosts=192.168.1.10\n")
+    filled.systemctl("restart", "atocore.service")
     assert ask(f"{base}/health") == (0, "200")
     assert ask(f"{base}/stats") == (0, "200")
     assert ask("--request", "POST", "--json", "{}", f"{base}/admin/backup") == (0, "403")
-    assert container.get("/health")["status"] == "degraded"  # beyond the loopback without api-token
+    assert filled.get("/health")["status"] == "degraded"  # beyond the loopback without api-token
 
-    container.write("/etc/credstore/api-token", "api-secret\n", mode=0o600)
-    container.systemctl("restart", "atocore.service")
+    filled.write("/etc/credstore/api-token", "api-secret\n", mode=0o600)
+    filled.systemctl("restart", "atocore.service")
     assert ask(f"{base}/stats") == (0, "401")
     assert ask("--header", "Authorization: Bearer api-secret", f"{base}/stats") == (0, "200")
 
     # Another network is filtered by the kernel: no answer at all.
-    if container.filters_addresses():
+    if filled.filters_addresses():
         outside = ("--interface", "203.0.113.20", "--connect-timeout", "1")
         assert ask(*outside, f"{base}/health")[0] == 28
-    container.get("/health")
+    filled.get("/health")
