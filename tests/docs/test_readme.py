@@ -42,7 +42,7 @@ def tour(tmp_path):
         text = text.replace("./run build\n", "").replace("$PWD/build", str(build.build_dir()))
         script += ["printf '\\n@@\\n'", text.rstrip()]
     text = "\n".join(script).replace(TOUR_ROOT, str(tmp_path / "tour"))
-    return pairs, "set -m\n" + text.replace("8100", str(free_port()))
+    return pairs, text.replace("8100", str(free_port()))
 
 
 def test_tour_prints_what_the_text_says(tmp_path, reports):
