@@ -20,20 +20,33 @@ static void assert_mode_is(const char *path, mode_t mode) {
 
 /* Writing. */
 
+/* The write end is full and nobody reads until so many signals came. */
+#define SIGNALS 20
+
+static volatile sig_atomic_t alarms;
+static int order_to_read;
+
 static void on_alarm(int signal) {
         (void) signal;
+        if (++alarms == SIGNALS)
+                (void) !write(order_to_read, "r", 1);
 }
 
-static void read_slowly(int ready, void *userdata) {
-        const int *fds = userdata;
+struct Reader {
+        int data[2], orders[2];
+};
+
+static void read_when_told(int ready, void *userdata) {
+        const struct Reader *reader = userdata;
         _cleanup_digest_ struct Digest *digest = NULL;
         char hex[DIGEST_HEX_SIZE], buffer[777];
         ssize_t n;
 
-        (void) close(fds[1]);
+        (void) close(reader->data[1]);
         MUST(digest_new(&digest) >= 0);
         child_ready(ready);
-        while ((n = read(fds[0], buffer, sizeof buffer)) > 0)
+        MUST(read(reader->orders[0], buffer, 1) == 1);
+        while ((n = read(reader->data[0], buffer, sizeof buffer)) > 0)
                 MUST(digest_update(digest, buffer, (size_t) n) >= 0);
         MUST(n == 0 && digest_finish(digest, hex) >= 0);
         MUST(write(ready, hex, sizeof hex) == (ssize_t) sizeof hex);
@@ -44,24 +57,30 @@ static void test_signals_and_short_counts_lose_no_byte(void **state) {
         const struct itimerval soon = { { 0, 1000 }, { 0, 1000 } }, never = { 0 };
         _cleanup_free_ char *data = scratch_pattern(4 * MIB);
         char expected[DIGEST_HEX_SIZE], found[DIGEST_HEX_SIZE] = "";
+        struct Reader reader;
         struct sigaction before;
-        struct Child reader;
-        int fds[2], r;
+        struct Child child;
+        int r;
 
         (void) state;
         assert_int_equal(digest_buffer(data, 4 * MIB, expected), 0);
-        assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-        reader = child_start(read_slowly, fds);
-        (void) close(fds[0]);
+        assert_int_equal(pipe2(reader.data, O_CLOEXEC), 0);
+        assert_int_equal(pipe2(reader.orders, O_CLOEXEC), 0);
+        order_to_read = reader.orders[1];
+        child = child_start(read_when_told, &reader);
+        (void) close(reader.data[0]);
         assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
         assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
-        r = write_all(fds[1], data, 4 * MIB);
+        r = write_all(reader.data[1], data, 4 * MIB);
         (void) setitimer(ITIMER_REAL, &never, NULL);
         (void) sigaction(SIGALRM, &before, NULL);
-        (void) close(fds[1]);
+        (void) close(reader.data[1]);
+        (void) close(reader.orders[1]);
         assert_int_equal(r, 0);
-        assert_int_equal(read(reader.ready, found, sizeof found), sizeof found);
-        assert_int_equal(child_wait(&reader), 0);
+        assert_true(alarms >= SIGNALS);
+        assert_int_equal(read(child.ready, found, sizeof found), sizeof found);
+        assert_int_equal(child_wait(&child), 0);
+        (void) close(reader.orders[0]);
         assert_string_equal(found, expected);
 }
 

@@ -84,6 +84,7 @@ struct Scene {
         struct Child holder;
         const char *path;
         struct Lock *lock;
+        int held;
         bool cancel;
 };
 
@@ -164,6 +165,36 @@ static void test_waiter_on_a_removed_file_locks_the_new_one(void **state) {
         _cleanup_free_ char *message = busy_message(scene.path, LOCK_MODE_EXCLUSIVE);
         (void) snprintf(expected, sizeof expected, "is held by %ld atocore-test", (long) getpid());
         assert_contains(message, expected);
+}
+
+static void replace_and_release(struct Scene *scene) {
+        char name[PATH_MAX];
+        int fd;
+
+        (void) snprintf(name, sizeof name, "%s.new", scene->path);
+        fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        MUST(fd >= 0 && flock(fd, LOCK_EX) >= 0 && rename(name, scene->path) >= 0);
+        (void) close(scene->held);
+        scene->held = fd;
+        scene->act_at = scene->asked + 1; /* and again */
+}
+
+static void test_lock_that_is_always_replaced_is_given_up(void **state) {
+        struct Scene scene = {
+                .act_at = 1, .act = replace_and_release, .path = layout->backups_lock, .held = -1
+        };
+        _cleanup_failure_ struct Failure failure = { 0 };
+        struct Lock *lock = NULL;
+        int r;
+
+        (void) state;
+        scene.held = open(scene.path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        assert_int_equal(flock(scene.held, LOCK_EX), 0);
+        r = wait_in_scene(&scene, 600, &lock, &failure);
+        (void) close(scene.held);
+        assert_int_equal(r, -ESTALE);
+        assert_int_equal(failure.event, EVENT_LOCK_FAILED);
+        assert_string_equal(failure.path, scene.path);
 }
 
 /* Shared and exclusive. */
@@ -375,6 +406,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(
                         test_directory_is_locked_as_long_as_it_is_open, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_releasing_nothing_is_fine, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                        test_lock_that_is_always_replaced_is_given_up, setup, teardown),
         };
         return cmocka_run_group_tests(tests, scratch_private_mounts, NULL);
 }

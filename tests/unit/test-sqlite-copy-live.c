@@ -99,6 +99,70 @@ static void test_writer_with_a_journal_does_not_tear_the_copy(void **state) {
         copy_while_written("DELETE", false);
 }
 
+static void hold_transaction(int ready, void *userdata) {
+        sqlite3 *db = database_open(userdata);
+
+        database_execute(db, "BEGIN IMMEDIATE; DELETE FROM notes;");
+        child_ready(ready);
+        for (;;)
+                (void) pause();
+}
+
+/* Its pages could be on their way into the file. */
+static void test_no_clone_is_made_of_a_transaction_half_way(void **state) {
+        static const char *const journals[] = { "DELETE", "WAL" };
+
+        (void) state;
+        for (size_t i = 0; i < 2; i++) {
+                char source[16], target[16], sql[256];
+                struct Child writer;
+
+                (void) snprintf(source, sizeof source, "source-%zu", i);
+                (void) snprintf(target, sizeof target, "copy-%zu", i);
+                (void) snprintf(
+                        sql, sizeof sql, "PRAGMA journal_mode=%s;" NOTES FILL(1000), journals[i]);
+                database_make(scratch(source), sql);
+                writer = child_start(hold_transaction, (void *) scratch(source));
+                enum CopyMethod method = copy(scratch(source), scratch(target));
+                child_kill(&writer);
+                assert_int_equal(method, COPY_READ_WRITE);
+                assert_int_equal(
+                        database_file_int64(scratch(target), "SELECT count(*) FROM notes"), 1000);
+        }
+}
+
+/* As soon as something is copied, the source becomes a fraction of what it was. */
+static void shrink(int ready, void *userdata) {
+        sqlite3 *db = database_open(scratch("source.db"));
+        uint64_t deadline = monotonic_ms() + 60000;
+        struct stat st = { 0 };
+
+        (void) userdata;
+        database_execute(db, "BEGIN IMMEDIATE; DELETE FROM notes WHERE id > 10;");
+        child_ready(ready);
+        while (stat(scratch("copy.db"), &st) < 0 || st.st_size == 0)
+                MUST(monotonic_ms() < deadline && sched_yield() >= 0);
+        database_execute(db, "COMMIT");
+        database_close(db);
+}
+
+static void test_source_that_shrinks_leaves_nothing_behind_the_copy(void **state) {
+        struct stat source, target;
+        struct Child writer;
+
+        (void) state;
+        database_make(scratch("source.db"), "PRAGMA auto_vacuum=FULL;" NOTES FILL(5000));
+        writer = child_start(shrink, NULL);
+        enum CopyMethod method = copy(scratch("source.db"), scratch("copy.db"));
+        assert_int_equal(child_wait(&writer), 0);
+        assert_int_equal(stat(scratch("source.db"), &source), 0);
+        assert_int_equal(stat(scratch("copy.db"), &target), 0);
+        assert_true(source.st_size < 50000);
+        assert_true(method != COPY_CLONED || target.st_size == source.st_size);
+        int64_t rows = database_file_int64(scratch("copy.db"), "SELECT count(*) FROM notes");
+        assert_true(rows == 10 || (rows == 5000 && method == COPY_READ_WRITE));
+}
+
 /* Locks of this process. */
 
 /* Does this process's parent have a lock on the file? */
@@ -174,6 +238,11 @@ int main(void) {
                         scratch_setup, scratch_teardown),
                 cmocka_unit_test_setup_teardown(
                         test_no_process_and_no_descriptor_is_left, scratch_setup, scratch_teardown),
+                cmocka_unit_test_setup_teardown(test_no_clone_is_made_of_a_transaction_half_way,
+                        scratch_setup, scratch_teardown),
+                cmocka_unit_test_setup_teardown(
+                        test_source_that_shrinks_leaves_nothing_behind_the_copy, scratch_setup,
+                        scratch_teardown),
         };
         return cmocka_run_group_tests(tests, scratch_private_mounts, NULL);
 }
