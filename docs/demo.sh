@@ -10,7 +10,11 @@ set -eu
 
 project=$(cd "$(dirname "$0")/.." && pwd)
 files=${1:-}
-PATH=$project/${BUILD:-build}:$PATH
+case ${BUILD:=build} in
+/*) ;;
+*) BUILD=$project/$BUILD ;;
+esac
+PATH=$BUILD:$PATH
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/atocore-demo.XXXXXX")
 daemon=
 ATOCORE_ROOT=$scratch/root
@@ -107,9 +111,9 @@ show 'printf X |
         dd status=none bs=1 seek=5000 conv=notrunc of=backups/snapshots/$stamp/db/atocore.db'
 show_failing 'atocore-validate'
 
-say 'Sixty days of backups, and what retention makes of them'
-show 'day=0; while [ $day -lt 60 ]; do
-        stamp=$(date -u -d "2026-02-01 06:00 UTC + $day days" +%Y%m%dT%H%M%SZ)
+say 'Six weeks of backups, and what retention makes of them'
+show 'day=0; while [ $day -lt 42 ]; do
+        stamp=$(date -u -d "2026-02-20 06:00 UTC + $day days" +%Y%m%dT%H%M%SZ)
         ATOCORE_NOW=$stamp atocore-backup --quiet
         day=$((day + 1))
 done'

@@ -45,7 +45,8 @@ LONGER = {}
 # Where a process may end, and text may be printed: the edge. (A forked helper ends with _exit().)
 PRINTING = re.compile(
     r"\b(exit|abort|assert|v?printf|puts|putchar|perror|v?syslog|sd_journal_\w+)\s*\("
-    r"|#\s*include\s*<err\.h>|\bv?fprintf\s*\(\s*std(?:err|out)\b|\bfputs\s*\([^;]*\bstd(?:err|out)\b")
+    r"|#\s*include\s*<err\.h>|\bv?fprintf\s*\(\s*std(?:err|out)\b"
+    r"|\bfputs\s*\([^;]*\bstd(?:err|out)\b")
 EDGE = ("lib/base/event.c", "lib/command/")
 
 # The fixed waits that tests must not have: a condition and a deadline (support/wait.py) instead.
