@@ -279,6 +279,28 @@ static void test_file_is_read_whole_up_to_the_limit(void **state) {
         }
 }
 
+static void test_open_file_is_read_from_where_it_stands(void **state) {
+        _cleanup_close_ int fd = -1;
+        _cleanup_free_ char *read = NULL;
+        char *untouched = NULL;
+        size_t size = 42;
+        int fds[2];
+
+        (void) state;
+        scratch_write(scratch("file"), "abcdef", 6);
+        fd = open(scratch("file"), O_RDONLY | O_CLOEXEC);
+        assert_int_equal(lseek(fd, 2, SEEK_SET), 2);
+        assert_int_equal(read_fd(fd, 6, &read, &size), 0);
+        assert_string_equal(read, "cdef");
+        assert_int_equal(size, 4);
+        assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+        assert_int_equal(read_fd(fds[0], 6, &untouched, &size), -EINVAL);
+        assert_int_equal(read_fd(-1, 6, &untouched, &size), -EBADF);
+        assert_null(untouched);
+        (void) close(fds[0]);
+        (void) close(fds[1]);
+}
+
 /* The kernel says that such files are empty: the same as one that grows while it is read. */
 static void test_file_that_is_larger_than_it_said_is_read_whole(void **state) {
         _cleanup_free_ char *all = NULL;
@@ -367,6 +389,8 @@ int main(void) {
                         test_only_regular_files_are_read, scratch_setup, scratch_teardown),
                 cmocka_unit_test_setup_teardown(
                         test_file_of_others_is_not_read, scratch_setup, scratch_teardown),
+                cmocka_unit_test_setup_teardown(test_open_file_is_read_from_where_it_stands,
+                        scratch_setup, scratch_teardown),
         };
         return cmocka_run_group_tests(tests, scratch_private_mounts, NULL);
 }

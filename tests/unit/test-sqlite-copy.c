@@ -11,12 +11,16 @@
 
 static void test_copy_has_all_that_the_source_has(void **state) {
         _cleanup_free_ char *before = NULL, *after = NULL;
+        struct State bytes, bytes_after;
 
         (void) state;
         database_make(scratch("source.db"),
                 "PRAGMA application_id=1096045379; PRAGMA user_version=7;" NOTES FILL(5000));
         before = content(scratch("source.db"));
+        bytes = state_of(scratch("source.db"), "/nonexistent");
         assert_cloned_where_possible(copy(scratch("source.db"), scratch("copy.db")));
+        bytes_after = state_of(scratch("source.db"), "/nonexistent");
+        assert_true(is_same(&bytes, &bytes_after));
         after = content(scratch("copy.db"));
         assert_string_equal(after, before);
         assert_int_equal(
