@@ -72,6 +72,8 @@ def test_installation_ends_with_a_daemon_that_answers():
                         "systemctl stop 'atocore*.socket' 'atocore*.timer'")
         said = container.run("bash", "-euc", text).stdout
         assert '"version":' in said
+        installed = container.path("/usr/share/doc/atocore")
+        assert [path.name for path in DOCUMENTS if not (installed / path.name).exists()] == []
         for unit in ("atocore.socket", "atocore-admin.socket", "atocore-backup.timer",
                      "atocore-backup-full.timer", "atocore-validate.timer", "atocore-prune.timer",
                      "atocore-ingest.timer"):
