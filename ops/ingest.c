@@ -6,10 +6,10 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/base/json-build.h"
 #include "lib/base/json-document.h"
 #include "lib/base/text.h"
 #include "lib/knowledge/ingest.h"
@@ -182,50 +182,29 @@ static int ingest(struct Command *command, struct Operation *operation,
         return print_result(command, result, failure);
 }
 
-/* Takes `value`; false when memory ran out. */
-static bool add(json_object *object, const char *key, json_object *value) {
-        if (value && json_object_object_add(object, key, value) == 0)
-                return true;
-        (void) json_object_put(value);
-        return false;
-}
-
-static json_object *aliases_to_json(char *const *aliases) {
-        _cleanup_json_ json_object *array = json_object_new_array();
-
-        for (; array && *aliases; aliases++) {
-                json_object *alias = json_object_new_string(*aliases);
-                if (!alias || json_object_array_add(array, alias) < 0) {
-                        (void) json_object_put(alias);
-                        return NULL;
-                }
-        }
-        return STEAL(array);
-}
-
 static json_object *project_to_json(const struct Project *project) {
         _cleanup_json_ json_object *object = json_object_new_object();
+        _cleanup_json_ json_object *aliases = json_object_new_array();
 
-        if (!object || !add(object, "id", json_object_new_string(project->id)) ||
-                !add(object, "aliases", aliases_to_json(project->aliases)))
+        for (char *const *alias = project->aliases; aliases && *alias; alias++)
+                if (!json_append(aliases, json_object_new_string(*alias)))
+                        return NULL;
+        if (!object || !json_set(object, "id", json_object_new_string(project->id)) ||
+                !json_set(object, "aliases", STEAL(aliases)))
                 return NULL;
         return STEAL(object);
 }
 
 static json_object *projects_to_json(const struct Registry *registry) {
-        _cleanup_json_ json_object *array = json_object_new_array();
         _cleanup_json_ json_object *object = json_object_new_object();
+        _cleanup_json_ json_object *projects = json_object_new_array();
 
-        if (!array || !object)
-                return NULL;
-        for (size_t i = 0; registry && i < registry->n_projects; i++) {
-                json_object *project = project_to_json(&registry->projects[i]);
-                if (!project || json_object_array_add(array, project) < 0) {
-                        (void) json_object_put(project);
+        for (size_t i = 0; projects && registry && i < registry->n_projects; i++)
+                if (!json_append(projects, project_to_json(&registry->projects[i])))
                         return NULL;
-                }
-        }
-        return add(object, "projects", STEAL(array)) ? STEAL(object) : NULL;
+        if (!object || !json_set(object, "projects", STEAL(projects)))
+                return NULL;
+        return STEAL(object);
 }
 
 /* A line for each project, its id first: completions read it. */

@@ -2,10 +2,10 @@
 #include "lib/knowledge/index.h"
 
 #include <errno.h>
-#include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/base/json-build.h"
 #include "lib/base/json-document.h"
 #include "lib/base/sqlite.h"
 #include "lib/base/utf8.h"
@@ -127,13 +127,9 @@ static char *json_of(char *const *strings) {
         _cleanup_json_ json_object *array = json_object_new_array();
         const char *text;
 
-        for (; array && *strings; strings++) {
-                json_object *string = json_object_new_string(*strings);
-                if (!string || json_object_array_add(array, string) < 0) {
-                        (void) json_object_put(string);
+        for (; array && *strings; strings++)
+                if (!json_append(array, json_object_new_string(*strings)))
                         return NULL;
-                }
-        }
         text = array ? json_object_to_json_string_ext(
                                array, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
                      : NULL;

@@ -2,10 +2,9 @@
 #include "lib/knowledge/ingest-result.h"
 
 #include <errno.h>
-#include <json-c/json.h>
-#include <stdbool.h>
 #include <string.h>
 
+#include "lib/base/json-build.h"
 #include "lib/base/json-document.h"
 
 int ingest_result_add_error(struct IngestResult *result, const char *path, const char *error) {
@@ -27,19 +26,11 @@ int ingest_result_add_error(struct IngestResult *result, const char *path, const
         return 0;
 }
 
-/* Takes `value`; false when memory ran out. */
-static bool add(json_object *object, const char *key, json_object *value) {
-        if (value && json_object_object_add(object, key, value) == 0)
-                return true;
-        (void) json_object_put(value);
-        return false;
-}
-
 static json_object *error_to_json(const struct IngestError *error) {
         _cleanup_json_ json_object *object = json_object_new_object();
 
-        if (!object || !add(object, "path", json_object_new_string(error->path)) ||
-                !add(object, "error", json_object_new_string(error->error)))
+        if (!object || !json_set(object, "path", json_object_new_string(error->path)) ||
+                !json_set(object, "error", json_object_new_string(error->error)))
                 return NULL;
         return STEAL(object);
 }
@@ -47,13 +38,9 @@ static json_object *error_to_json(const struct IngestError *error) {
 static json_object *errors_to_json(const struct IngestResult *result) {
         _cleanup_json_ json_object *array = json_object_new_array();
 
-        for (size_t i = 0; array && i < result->n_errors; i++) {
-                json_object *error = error_to_json(&result->errors[i]);
-                if (!error || json_object_array_add(array, error) < 0) {
-                        (void) json_object_put(error);
+        for (size_t i = 0; array && i < result->n_errors; i++)
+                if (!json_append(array, error_to_json(&result->errors[i])))
                         return NULL;
-                }
-        }
         return STEAL(array);
 }
 
@@ -75,9 +62,9 @@ json_object *ingest_result_to_json(const struct IngestResult *result) {
         if (!object)
                 return NULL;
         for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
-                if (!add(object, numbers[i].key, json_object_new_uint64(numbers[i].value)))
+                if (!json_set(object, numbers[i].key, json_object_new_uint64(numbers[i].value)))
                         return NULL;
-        return add(object, "errors", errors_to_json(result)) ? STEAL(object) : NULL;
+        return json_set(object, "errors", errors_to_json(result)) ? STEAL(object) : NULL;
 }
 
 struct IngestResult *ingest_result_free(struct IngestResult *result) {
