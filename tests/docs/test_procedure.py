@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""docs/backup-restore-procedure.md: every command in it is run, in its order, as it stands there, on
-a booted system; and it does what the text says."""
+"""docs/backup-restore-procedure.md: every command in it is run, in its order, as it stands there,
+on a booted system; and it does what the text says."""
 
 import json
 import re
@@ -154,7 +154,8 @@ def test_restore_brings_back_the_snapshot_and_is_verified(backed_up):
     assert backed_up.foreign_owned() == ""
 
     [safety] = backed_up.path(f"{ROOT}/backups/pre-restore").iterdir()
-    backed_up.shell(f"cd {ROOT}/backups/pre-restore/{safety.name} && sha256sum --quiet -c SHA256SUMS")
+    backed_up.shell(f"cd {ROOT}/backups/pre-restore/{safety.name} && "
+                    "sha256sum --quiet -c SHA256SUMS")
     assert (safety / "data/chroma/segment/data_level0.bin").read_text() == "other vectors\n"
     for kept in ("data/db.old/atocore.db", "data/chroma.old", "config.old"):
         assert backed_up.path(f"{ROOT}/{kept}").exists()

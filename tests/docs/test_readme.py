@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""README.md: the tour is run as it stands there and prints what it says; the installation is that of
-a booted machine; every path and link leads somewhere."""
+"""README.md: the tour is run as it stands there and prints what it says; the installation is that
+of a booted machine; every path and link leads somewhere."""
 
 import re
 import subprocess
