@@ -28,12 +28,13 @@ def unavailable():
     """Why no container can be booted here, or None."""
     if os.geteuid() != 0:
         return "booting a container needs root"
-    for program in ("systemd-nspawn", "unshare", "nsenter", "setpriv", "meson"):
+    for program in ("systemd-nspawn", "unshare", "nsenter", "setpriv", "ip", "meson"):
         if not shutil.which(program, path=ENVIRONMENT["PATH"]):
             return f"booting a container needs {program}"
-    probe = run([*NAMESPACES, "true"], env=ENVIRONMENT)
+    probe = run([*NAMESPACES, "unshare", "--net", "ip", "link", "set", "lo", "up"],
+                env=ENVIRONMENT)
     if probe.status != 0:
-        return f"no new namespaces can be made here: {probe.stderr.strip()}"
+        return f"no namespaces with a network can be made here: {probe.stderr.strip()}"
     return None
 
 
@@ -103,9 +104,9 @@ class Container:
     @staticmethod
     def remove_cgroup(name):
         """The one thing that does not go with the last process, which takes a moment to be gone."""
-        script = ('mount --make-rprivate / 2>/dev/null || :; mount -t cgroup2 cgroup2 /mnt; '
+        script = ('mount -n --make-rprivate / 2>/dev/null || :; mount -n -t cgroup2 cgroup2 /mnt; '
                   '[ ! -e "/mnt/$1" ] || find "/mnt/$1" -depth -type d -exec rmdir {} +; '
-                  'status=$?; umount /mnt; exit $status')
+                  'status=$?; umount -n /mnt; exit $status')
         command = ["unshare", "--mount", "--propagation", "unchanged", "sh", "-c", script, "sh",
                    name]
         wait_until(lambda: run(command, env=ENVIRONMENT).status == 0,
@@ -210,6 +211,7 @@ class Container:
                         "!", "-perm", "0640", ")", "-ls").stdout
 
     def filters_addresses(self):
-        """Whether IPAddressDeny= works here; systemd says when the kernel does not do it."""
-        return "BPF" not in self.run("journalctl", "--identifier=systemd", "--grep=BPF",
-                                     check=False).stdout
+        """Whether IPAddressDeny= works here: the kernel may not have it, or not let us."""
+        return self.run("systemd-run", "--quiet", "--wait", "--property=IPAddressDeny=any", "curl",
+                        "--silent", "--connect-timeout", "1", "http://127.0.0.1:8100/health",
+                        check=False).status != 0
