@@ -45,6 +45,8 @@ struct Jobs {
         bool ending;
         unsigned threads;
         pthread_cond_t ended; /* a thread did */
+        pthread_t last_ended; /* each that ends joins the one that ended before it */
+        bool any_ended;
 };
 
 int jobs_new(struct Daemon *daemon, struct Jobs **ret_jobs) {
@@ -63,7 +65,6 @@ int jobs_new(struct Daemon *daemon, struct Jobs **ret_jobs) {
 
         (void) pthread_attr_init(&jobs->attributes);
         (void) pthread_attr_setstacksize(&jobs->attributes, STACK_SIZE);
-        (void) pthread_attr_setdetachstate(&jobs->attributes, PTHREAD_CREATE_DETACHED);
         (void) pthread_mutex_init(&jobs->mutex, NULL);
         (void) pthread_condattr_init(&monotonic);
         (void) pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -91,6 +92,8 @@ struct Jobs *jobs_free(struct Jobs *jobs) {
         while (jobs->threads > 0)
                 (void) pthread_cond_wait(&jobs->ended, &jobs->mutex);
         (void) pthread_mutex_unlock(&jobs->mutex);
+        if (jobs->any_ended)
+                (void) pthread_join(jobs->last_ended, NULL);
 
         for (size_t i = 0; i < LANE_COUNT_; i++)
                 (void) pthread_cond_destroy(&jobs->lanes[i].wake);
@@ -128,6 +131,24 @@ static struct Job *wait_for_job(struct LaneState *lane) {
         return job;
 }
 
+/* What libraries keep for a thread goes after it returned, before it is joined: nothing of it may
+ * be left when the process ends. */
+static void end_thread(struct Jobs *jobs) {
+        pthread_t previous;
+        bool any;
+
+        (void) pthread_mutex_lock(&jobs->mutex);
+        any = jobs->any_ended;
+        previous = jobs->last_ended;
+        jobs->last_ended = pthread_self();
+        jobs->any_ended = true;
+        jobs->threads--;
+        (void) pthread_cond_signal(&jobs->ended);
+        (void) pthread_mutex_unlock(&jobs->mutex); /* from here on it may be gone */
+        if (any)
+                (void) pthread_join(previous, NULL);
+}
+
 static void *work(void *userdata) {
         struct LaneState *lane = userdata;
         struct Jobs *jobs = lane->jobs;
@@ -153,10 +174,7 @@ static void *work(void *userdata) {
         worker_clear(&worker);
         (void) malloc_trim(0); /* at rest the daemon is small again */
 
-        (void) pthread_mutex_lock(&jobs->mutex);
-        jobs->threads--;
-        (void) pthread_cond_signal(&jobs->ended);
-        (void) pthread_mutex_unlock(&jobs->mutex);
+        end_thread(jobs);
         return NULL;
 }
 
