@@ -257,11 +257,13 @@ int main(int argc, char *argv[]) {
         _cleanup_failure_ struct Failure failure = { 0 };
         uint64_t started_ms = monotonic_ms();
         enum CommandStep step;
-        int r;
+        int r, status;
 
         (void) mallopt(M_ARENA_MAX, ARENAS_MAX);
         r = command_prepare(&program, argc, argv, &arguments, &command, &step, &failure);
         if (r >= 0 && step == COMMAND_RUN)
                 r = run(&command, &arguments, started_ms, &failure);
-        return r < 0 ? report(&failure) : 0;
+        status = r < 0 ? report(&failure) : 0;
+        event_flush();
+        return status;
 }
