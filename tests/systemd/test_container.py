@@ -11,12 +11,11 @@ from support.container import Container, unavailable
 from support.wait import wait_until
 
 
-def mounts():
-    return pathlib.Path("/proc/self/mountinfo").read_text()
-
-
-def cgroups():
-    return {path for path in pathlib.Path("/sys/fs/cgroup").rglob("atocore-test-*")}
+def left(name):
+    """What is there of a container, seen from outside."""
+    mounts = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
+    return [line for line in mounts if "/run/container" in line or " /mnt " in line], list(
+        pathlib.Path("/sys/fs/cgroup").rglob(name))
 
 
 def alive(pid):
@@ -26,22 +25,22 @@ def alive(pid):
 def test_closed_container_leaves_nothing():
     if unavailable():
         pytest.skip(unavailable())
-    before = mounts(), cgroups(), sorted(os.listdir("/run"))
-    container = Container(name="atocore-test-closed")
+    name = f"atocore-test-closed-{os.getpid()}"
+    container = Container(name)
     assert alive(container.pid)
     container.close()
     assert not alive(container.pid)
-    assert (mounts(), cgroups(), sorted(os.listdir("/run"))) == before
+    assert left(name) == ([], [])
 
 
 def test_container_dies_with_its_tests():
     if unavailable():
         pytest.skip(unavailable())
-    before = mounts()
+    name = f"atocore-test-killed-{os.getpid()}"
     read, write = os.pipe()
     child = os.fork()
     if child == 0:  # as the test run: killed, it can clean up nothing
-        container = Container(name="atocore-test-killed")
+        container = Container(name)
         os.write(write, f"{container.pid}\n".encode())
         signal.pause()
     pid = int(os.read(read, 100))
@@ -51,5 +50,5 @@ def test_container_dies_with_its_tests():
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         wait_until(lambda: not alive(pid), "the container to die")
-        Container.remove_cgroup("atocore-test-killed")
-    assert mounts() == before
+        Container.remove_cgroup(name)
+    assert left(name) == ([], [])
