@@ -62,7 +62,8 @@ def test_commands_name_options_units_and_fields_that_exist():
     text = CATALOG.read_text()
     called = [part.split() for part in re.split(r"&&|[;|\n]", "\n".join(commands(text)))]
     for name in PROGRAMS:
-        known = run([build.program(f"atocore-{name}"), "--help"]).expect(0).stdout
+        known = run([build.program(f"atocore-{name}"), "--help"],
+                    env=build.environment()).expect(0).stdout
         used = {word for words in called if words[:1] == [f"atocore-{name}"] for word in words
                 if word.startswith("--")}
         assert {option for option in used if option not in known} == set()
