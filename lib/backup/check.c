@@ -17,9 +17,6 @@
 #include "lib/base/lock.h"
 #include "lib/base/sqlite.h"
 
-#define MANIFEST_MAX ((size_t) 256 << 20) /* bytes; about two million files */
-#define REGISTRY_MAX ((size_t) 16 << 20)
-
 /* One run over one directory. */
 struct Check {
         const struct Operation *operation;

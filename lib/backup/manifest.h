@@ -21,6 +21,9 @@
 #define MANIFEST_NAME "SHA256SUMS"
 #define METADATA_NAME "backup-metadata.json"
 
+#define MANIFEST_MAX ((size_t) 256 << 20) /* bytes that are read of one; about two million files   \
+                                           */
+
 struct ManifestEntry {
         char *path; /* relative to the snapshot */
         char digest[DIGEST_HEX_SIZE];

@@ -18,6 +18,8 @@
 #define SNAPSHOT_REGISTRY "config/project-registry.json"
 #define SNAPSHOT_CHROMA   "chroma"
 
+#define REGISTRY_MAX ((size_t) 16 << 20) /* bytes of a registry; what is larger is none */
+
 /* Reads `dir_fd`/backup-metadata.json. -ENOENT; -EBADMSG when it is no JSON object, with a static
  * text in *ret_problem. */
 int metadata_read(int dir_fd, json_object **ret_metadata, const char **ret_problem);

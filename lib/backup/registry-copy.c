@@ -11,7 +11,6 @@
 #include "lib/backup/metadata.h"
 #include "lib/base/file-io.h"
 
-#define REGISTRY_MAX      ((size_t) 16 << 20)
 #define REGISTRY_ATTEMPTS 5
 #define REGISTRY_PAUSE_MS 100
 

@@ -16,8 +16,6 @@
 /* How often a file that changes under the copy is taken again before the last copy is kept. */
 #define COPY_ATTEMPTS 5
 
-#define MANIFEST_MAX ((size_t) 256 << 20)
-
 /* What SQLite takes for a name: 512 bytes (src/os_unix.c, MAX_PATHNAME), with "-journal" behind. */
 #define DATABASE_PATH_MAX 504
 
