@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Snapshots laid out by hand, for tests of what is done with them afterwards."""
+"""Snapshots laid out by hand, for tests of what is done with them afterwards, and what holds of
+those that were made."""
 
 import json
+import os
+
+from support.run import run
 
 
 def verdict(valid):
@@ -37,3 +41,13 @@ def make_archive(root, name, content=b"archive"):
     path = root.path / "backups" / "archives" / name
     path.write_bytes(content)
     return path
+
+
+def snapshot_of(root, metadata):
+    return root.snapshots / metadata["stamp"]
+
+
+def assert_checksums_hold(directory):
+    run(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=directory).expect(0)
+    listed = len((directory / "SHA256SUMS").read_bytes().splitlines())
+    assert listed == sum(len(files) for _, _, files in os.walk(directory)) - 1
