@@ -21,8 +21,8 @@
 #define MANIFEST_NAME "SHA256SUMS"
 #define METADATA_NAME "backup-metadata.json"
 
-#define MANIFEST_MAX ((size_t) 256 << 20) /* bytes that are read of one; about two million files   \
-                                           */
+/* Bytes that are read of one: about two million files. */
+#define MANIFEST_MAX ((size_t) 256 << 20)
 
 struct ManifestEntry {
         char *path; /* relative to the snapshot */
