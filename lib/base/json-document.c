@@ -53,6 +53,42 @@ static size_t scan(const char *text, size_t size, size_t *ret_colons) {
         return i;
 }
 
+/* JSON has integers of any length. Those beyond 64 bits are the nearest that 64 bits hold to json-c
+ * 0.16, and an error to json-c 0.18: they become the nearest here, so that whoever reads the field
+ * can call it out of range. The length stays, and with it the place of everything else.
+ * *ret_text is NULL where there is nothing to do. */
+static int clamp_integers(const char *text, size_t size, char **ret_text) {
+        _cleanup_free_ char *clamped = NULL;
+
+        for (size_t i = 0, length; i < size; i += length) {
+                const char *limit = i > 0 && text[i - 1] == '-' ? "9223372036854775808"
+                                                                : "18446744073709551615";
+                length = 1;
+                if (text[i] == '"') {
+                        while (i + length < size && text[i + length] != '"')
+                                length += text[i + length] == '\\' ? 2 : 1;
+                        length++;
+                }
+                if (!isdigit((unsigned char) text[i]))
+                        continue;
+                length = strspn(text + i, "0123456789.eE+-");
+                if (strspn(text + i, "0123456789") != length || text[i] == '0' ||
+                        length < strlen(limit) ||
+                        (length == strlen(limit) && strncmp(text + i, limit, length) <= 0))
+                        continue;
+                if (!clamped) {
+                        clamped = malloc(size + 1);
+                        if (!clamped)
+                                return -ENOMEM;
+                        memcpy(clamped, text, size + 1);
+                }
+                memset(clamped + i, ' ', length);
+                memcpy(clamped + i, limit, strlen(limit));
+        }
+        *ret_text = STEAL(clamped);
+        return 0;
+}
+
 static size_t line_of(const char *text, size_t offset) {
         size_t line = 1;
 
@@ -80,6 +116,7 @@ int json_document_parse(
         const char *text, size_t size, int depth, json_object **ret_document, char **ret_problem) {
         _cleanup_tokener_ json_tokener *tokener = NULL;
         _cleanup_json_ json_object *document = NULL;
+        _cleanup_free_ char *clamped = NULL;
 
         if (size >= INT_MAX)
                 return problem(ret_problem, "it is too large");
@@ -92,12 +129,12 @@ int json_document_parse(
                 return problem(ret_problem, "line %zu: not UTF-8", line_of(text, valid));
 
         tokener = json_tokener_new_ex(depth);
-        if (!tokener)
+        if (!tokener || clamp_integers(text, size, &clamped) < 0)
                 return -ENOMEM;
         json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS);
 
         /* With the NUL behind the text, by which the parser knows that there is no more. */
-        document = json_tokener_parse_ex(tokener, text, (int) size + 1);
+        document = json_tokener_parse_ex(tokener, clamped ? clamped : text, (int) size + 1);
         enum json_tokener_error error = json_tokener_get_error(tokener);
         size_t end = json_tokener_get_parse_end(tokener);
         if (end > size)

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -90,11 +91,68 @@ static void test_a_field_given_twice_is_refused_at_any_depth(void **state) {
         assert_refused("{\"a\":1,\"\\u0061\":2}", "twice");
 }
 
+static void test_integers_beyond_64_bits_are_the_nearest(void **state) {
+        static const struct {
+                const char *text;
+                uint64_t value;
+        } rows[] = {
+                { "18446744073709551615", UINT64_MAX },
+                { "18446744073709551616", UINT64_MAX },
+                { "1000000000000000000000000000000", UINT64_MAX },
+                { "9223372036854775808", (uint64_t) INT64_MAX + 1 },
+                { "-9223372036854775808", (uint64_t) INT64_MIN },
+                { "-9223372036854775809", (uint64_t) INT64_MIN },
+                { "-1000000000000000000000000000000", (uint64_t) INT64_MIN },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+                _cleanup_free_ char *text = NULL, *problem = NULL;
+                _cleanup_json_ json_object *document = NULL;
+                json_object *value;
+
+                assert_true(asprintf(&text, "{\"\\\\\": %s,\n\"b\":2}", rows[i].text) > 0);
+                assert_int_equal(
+                        json_document_parse(text, strlen(text), DEPTH, &document, &problem), 0);
+                assert_true(json_object_object_get_ex(document, "\\", &value));
+                assert_true(json_object_is_type(value, json_type_int));
+                assert_true(
+                        (rows[i].text[0] == '-' ? (uint64_t) json_object_get_int64(value)
+                                                : json_object_get_uint64(value)) == rows[i].value);
+        }
+        assert_refused("[99999999999999999999,\n99999999999999999999x]", "line 2");
+        assert_refused("[-]", "line 1");
+}
+
+static void test_digits_that_are_no_integer_stay(void **state) {
+        static const char *const texts[] = {
+                "\"99999999999999999999\"",
+                "\"\\\"99999999999999999999\"",
+                "1.99999999999999999999",
+                "99999999999999999999.5",
+                "1e-30",
+        };
+
+        (void) state;
+        for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+                _cleanup_free_ char *problem = NULL;
+                _cleanup_json_ json_object *document = NULL;
+
+                assert_int_equal(
+                        json_document_parse(texts[i], strlen(texts[i]), DEPTH, &document, &problem),
+                        0);
+                assert_string_equal(
+                        json_object_to_json_string_ext(document, JSON_C_TO_STRING_PLAIN), texts[i]);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_json_of_every_kind_is_parsed),
                 cmocka_unit_test(test_what_is_no_json_is_refused_with_its_line),
                 cmocka_unit_test(test_what_json_c_takes_beyond_json_is_refused),
+                cmocka_unit_test(test_integers_beyond_64_bits_are_the_nearest),
+                cmocka_unit_test(test_digits_that_are_no_integer_stay),
                 cmocka_unit_test(test_a_nul_byte_is_refused),
                 cmocka_unit_test(test_nesting_beyond_the_bound_is_refused),
                 cmocka_unit_test(test_a_field_given_twice_is_refused_at_any_depth),
