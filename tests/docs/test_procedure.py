@@ -139,6 +139,8 @@ def test_every_command_runs_from_top_to_bottom(machine):
 def test_restore_brings_back_the_snapshot_and_is_verified(backed_up):
     live = backed_up.path(f"{ROOT}/data/chroma/segment/data_level0.bin")
     live.write_text("other vectors\n")
+    backed_up.run("install", "-d", "-o", "atocore", "-g", "atocore", "-m", "750",
+                  f"{ROOT}/backups/snapshots/old")  # no snapshot, and last in the listing
     said = follow(backed_up, sections("5.1", "5.7")[:-1])  # all but the removal of what was
     assert "checksums match" in said.of("SAFETY=") and "gate closed" in said.of("list-units")
     assert said.of("list-units").strip() == "gate closed"
