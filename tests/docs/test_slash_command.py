@@ -206,14 +206,6 @@ def test_prompt_arrives_byte_for_byte(command, server, name):
     assert server.bodies("/context/build") == [{"prompt": prompt}]
 
 
-@pytest.mark.parametrize("name", NASTY)
-def test_prompt_arrives_byte_for_byte_with_a_project(command, server, name):
-    prompt = NASTY[name].rstrip()
-    assert command(server.url).ask(f"{prompt} P05").returncode == 0
-    assert server.bodies("/context/build") == [
-        {"prompt": prompt, "project": "p05-interferometer"}]
-
-
 @pytest.mark.parametrize("given, project, rest", [
     ("clean the flat p05", "p05-interferometer", "clean the flat"),
     ("clean the flat P05-INTERFEROMETER", "p05-interferometer", "clean the flat"),
