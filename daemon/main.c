@@ -139,16 +139,17 @@ static int pass_gate(const struct Command *command, struct Lock **ret_lock) {
         }
 }
 
-/* An earlier version's database is brought up to date here, before anybody reads it. Whatever keeps
- * it from being opened is found again, and told, by the check that follows. */
-static void migrate(struct Daemon *daemon) {
-        struct Worker worker;
+/* An earlier version's database is brought up to date here, before anybody reads it. It stays open:
+ * the first connection of all has to read the whole -wal, the workers' then need not. Whatever
+ * keeps it from being opened is found again, and told, by the check that follows. */
+static struct Store *open_database(struct Daemon *daemon) {
+        struct Store *store = NULL;
         struct Operation operation;
-        _cleanup_store_ struct Store *store = NULL;
+        struct Worker worker;
 
         worker_init(&worker, daemon, SQLITE_MODE_WRITE);
         operation = worker_operation(&worker);
-        (void) store_open(&operation, SQLITE_MODE_WRITE, &store, NULL);
+        return store_open(&operation, SQLITE_MODE_WRITE, &store, NULL) < 0 ? NULL : store;
 }
 
 static void check_health(struct Daemon *daemon) {
@@ -177,6 +178,7 @@ static int serve(const struct Command *command, const struct Arguments *argument
         _cleanup_registry_cache_ struct RegistryCache *registry = NULL;
         _cleanup_(health_told_freep) struct HealthTold *told = NULL;
         _cleanup_lock_ struct Lock *lock = NULL;
+        _cleanup_store_ struct Store *store = NULL;
         struct Daemon daemon = {
                 .config = command->config,
                 .layout = command->layout,
@@ -196,7 +198,7 @@ static int serve(const struct Command *command, const struct Arguments *argument
 
         if (pass_gate(command, &lock) == -EINTR)
                 return 0;
-        migrate(&daemon);
+        store = open_database(&daemon);
         check_health(&daemon);
         (void) malloc_trim(0);
 
