@@ -84,7 +84,7 @@ def alone():
 def machine(alone):
     """A storage root with a vault, a registry and a vector store, served."""
     project = "incoming/projects/p05"
-    alone.shell("systemctl stop atocore.target; systemctl stop 'atocore*.service'; "
+    alone.shell("systemctl stop 'atocore*'; "
                 "systemctl reset-failed; rm -rf /srv/storage; "
                 "systemd-tmpfiles --create /usr/share/atocore/storage-root.conf")
     alone.write(f"{ROOT}/sources/vault/{project}/alignment.md",
@@ -180,7 +180,7 @@ def test_rollback_puts_back_what_was(backed_up):
     "printf X | dd status=none bs=1 seek=5000 conv=notrunc of={root}/data/db/atocore.db",
 ], ids=["garbage", "gone", "hot"])
 def test_restore_of_a_damaged_root(backed_up, damage):
-    backed_up.shell("systemctl stop atocore.target")
+    backed_up.shell("systemctl stop 'atocore*'")
     backed_up.shell(damage.format(root=ROOT))
     verified(follow(backed_up, sections("5.1", "5.7")))
     assert backed_up.foreign_owned() == ""
