@@ -36,15 +36,18 @@ def pytest_collect_file(file_path, parent):
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_teardown(item):
+def pytest_runtest_makereport(item, call):
     """A test whose programs made a sanitizer report fails, whatever it asserted itself."""
-    yield
+    outcome = yield
     texts = []
-    for report in sorted(item.config.stash[cmocka.REPORTS].iterdir()):
-        texts.append(report.read_text(errors="replace"))
-        report.unlink()
+    if call.when == "teardown":
+        for path in sorted(item.config.stash[cmocka.REPORTS].iterdir()):
+            texts.append(path.read_text(errors="replace"))
+            path.unlink()
     if texts:
-        pytest.fail("sanitizer report:\n" + "\n".join(texts), pytrace=False)
+        report = outcome.get_result()
+        report.outcome = "failed"
+        report.longrepr = "\n".join(["sanitizer report:", *texts, str(report.longrepr or "")])
 
 
 def pytest_terminal_summary(terminalreporter):
