@@ -239,6 +239,7 @@ FAULTS = {
     "clone3": ["EAGAIN"],
 }
 SWEEP_MAX = 100
+STRIDE = {"openat": 2, "newfstatat": 3}  # of so many calls, each second or third
 PREVIOUS = "20260407T060000Z"
 
 
@@ -251,7 +252,7 @@ def test_whatever_call_fails_nothing_half_done_is_published(
     # To link to, on file systems that do not clone.
     run_op("atocore-backup", "--include-chroma", now=PREVIOUS).expect(0)
     injected_at_all = 0
-    for n in range(skip + 1, skip + SWEEP_MAX + 1):
+    for n in range(skip + 1, skip + SWEEP_MAX + 1, STRIDE.get(call, 1)):
         forget_snapshots(small, but=[PREVIOUS])
         result, injected = traced(strace, run_op, small, f"{call}:error={error}:when={n}", log,
                                   "--include-chroma", "--wait", "0")
@@ -273,3 +274,27 @@ def test_a_leftover_that_cannot_be_removed_does_not_stop_the_backup(
     assert small.leftovers() == [dead.name]
     assert run_op("atocore-backup").expect(0).codes.count("leftover_removed") == 1
     assert small.leftovers() == []
+
+
+def test_all_of_it_is_on_disk_before_it_has_a_name_and_its_name_before_it_is_told(
+        small, run_op, strace, tmp_path):
+    """What would be missing here is only seen when the power goes."""
+    log = tmp_path / "strace"
+    for now in (PREVIOUS, NOW):  # the second one links
+        command = [strace, "-f", "-y", "-qq", "-s", "300", "-o", log,
+                   "-e", "trace=fsync,renameat2,writev",
+                   *run_op.command("atocore-backup", "--include-chroma")]
+        subprocess.run(command, env=run_op.environment(now=now), capture_output=True, check=True)
+        lines = log.read_text(errors="replace").splitlines()
+        [published] = [i for i, line in enumerate(lines) if f'"{now}"' in line]
+        [told] = [i for i, line in enumerate(lines) if "is complete" in line]
+        synced = {match[1]: i for i, line in enumerate(lines)
+                  if (match := re.search(r"fsync\(\d+<(.*?)>", line))}
+        before = {re.sub(r"^.*/\.partial-[^/]*/?", "", path) for path, i in synced.items()
+                  if i < published and "/.partial-" in path}
+        directory = small.snapshots / now
+        expected = {str(path.relative_to(directory)) for path in directory.rglob("*")
+                    if path.is_dir() or path.stat().st_nlink == 1} | {""}
+        assert before == expected
+        assert published < synced[str(small.snapshots)] < told
+        assert {path.stat().st_nlink for path in directory.rglob("*") if path.is_file()} <= {1, 2}
