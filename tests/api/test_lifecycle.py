@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from support.api import ask_unix
+from support.api import ask_unix, problem
 from support.daemon import UnixConnection
 from support.raw_http import RawConnection, exchange
 from support.wait import wait_until
@@ -274,3 +274,20 @@ def test_serving_daemon_holds_the_store_lock(root, daemon):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         daemon.stop()
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_second_signal_stops_a_long_operation_cleanly(filled, start_daemon, notifications):
+    daemon = start_daemon(env={"NOTIFY_SOCKET": notifications.path})
+    filled.chroma.mkdir()
+    with open(filled.chroma / "large.bin", "wb") as large:
+        large.truncate(1 << 30)
+    call = in_thread(daemon.post, "/admin/backup", {"include_chroma": True})
+    wait_until(filled.leftovers, "the backup to be under way")
+    daemon.process.send_signal(signal.SIGTERM)
+    notifications.wait_for("STOPPING=1")
+    notifications.wait_for("EXTEND_TIMEOUT_USEC=")
+    assert daemon.process.poll() is None
+    daemon.process.send_signal(signal.SIGTERM)
+    problem(call.join(), 503, "interrupted")
+    assert daemon.process.wait(timeout=60) == 0
+    assert filled.stamps() == [] and filled.leftovers() == []
