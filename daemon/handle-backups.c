@@ -31,11 +31,29 @@ static json_object *snapshot_to_json(const struct Snapshot *snapshot) {
         return object;
 }
 
-static uint64_t duration_of(const struct Snapshot *snapshot) {
+static uint64_t number_of(const struct Snapshot *snapshot, const char *name) {
         json_object *value = NULL;
 
-        (void) json_object_object_get_ex(snapshot->metadata, "duration_ms", &value);
+        (void) json_object_object_get_ex(snapshot->metadata, name, &value);
         return json_object_get_uint64(value);
+}
+
+static void tell_done(const struct Snapshot *snapshot) {
+        const uint64_t bytes = number_of(snapshot, "db_size_bytes") +
+                number_of(snapshot, "registry_size_bytes") +
+                number_of(snapshot, "chroma_snapshot_bytes");
+        const struct EventNumber numbers[] = {
+                { "ATOCORE_BYTES", bytes },
+                { "ATOCORE_DURATION_MS", number_of(snapshot, "duration_ms") },
+        };
+
+        event_emit(&(struct Event){ .id = EVENT_BACKUP_DONE,
+                           .stamp = snapshot->stamp,
+                           .path = snapshot->path,
+                           .numbers = numbers,
+                           .n_numbers = sizeof numbers / sizeof numbers[0] },
+                "Snapshot %s is complete: %" PRIu64 " bytes, %" PRIu64 " ms", snapshot->stamp,
+                numbers[0].value, numbers[1].value);
 }
 
 void handle_backup_create(
@@ -64,11 +82,7 @@ void handle_backup_create(
                 (void) response_failure(response, &failure);
                 return;
         }
-        event_emit(
-                &(struct Event){
-                        .id = EVENT_BACKUP_DONE, .stamp = snapshot->stamp, .path = snapshot->path },
-                "Snapshot %s is complete, in %" PRIu64 " ms", snapshot->stamp,
-                duration_of(snapshot));
+        tell_done(snapshot);
         response_json(response, HTTP_CREATED, snapshot_to_json(snapshot));
         if (asprintf(&response->location, "/admin/backup/%s", snapshot->stamp) < 0)
                 response->location = NULL;

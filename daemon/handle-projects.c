@@ -72,41 +72,6 @@ void handle_projects(
 
 /* Ingest. */
 
-static json_object *errors_to_json(const struct IngestResult *result) {
-        json_object *list = json_object_new_array();
-
-        for (size_t i = 0; list && i < result->n_errors; i++) {
-                json_object *object = json_object_new_object();
-
-                document_add(object, "path", document_text(result->errors[i].path));
-                document_add(object, "error", document_text(result->errors[i].error));
-                document_append(list, object);
-        }
-        return list;
-}
-
-static json_object *result_to_json(const struct IngestResult *result) {
-        const struct {
-                const char *name;
-                uint64_t value;
-        } numbers[] = {
-                { "files_seen", result->files_seen },
-                { "files_indexed", result->files_indexed },
-                { "files_unchanged", result->files_unchanged },
-                { "files_removed", result->files_removed },
-                { "chunks_added", result->chunks_added },
-                { "chunks_removed", result->chunks_removed },
-                { "duration_ms", result->duration_ms },
-        };
-        json_object *object = json_object_new_object();
-
-        for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
-                document_add(object, numbers[i].name, json_object_new_uint64(numbers[i].value));
-        if (object)
-                document_add(object, "errors", errors_to_json(result));
-        return object;
-}
-
 static void tell(const struct IngestResult *result, const char *scope) {
         const struct EventNumber numbers[] = {
                 { "ATOCORE_FILES", result->files_seen },
@@ -136,7 +101,7 @@ static void ingest(
                 return;
         }
         tell(result, scope);
-        response_json(response, HTTP_OK, result_to_json(result));
+        response_json(response, HTTP_OK, ingest_result_to_json(result));
 }
 
 static void ingest_project(struct Worker *worker, const char *name, struct Response *response) {
