@@ -2,6 +2,8 @@
 #include "lib/knowledge/batch.h"
 
 #include <errno.h>
+#include <malloc.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "lib/base/sqlite.h"
@@ -60,12 +62,17 @@ static void change_clear(struct Change *change) {
         (void) document_text_free(change->text);
 }
 
+/* Large files leave large holes, which malloc() would keep for itself. */
 static void forget(struct Batch *batch) {
+        bool large = batch->bytes >= BYTES_MAX;
+
         for (size_t i = 0; i < batch->n; i++)
                 change_clear(&batch->changes[i]);
         batch->n = 0;
         batch->worthwhile = 0;
         batch->bytes = 0;
+        if (large)
+                (void) malloc_trim(0);
 }
 
 struct Batch *batch_free(struct Batch *batch) {
@@ -95,8 +102,7 @@ static int put(struct Batch *batch, const struct Change *change, struct IngestRe
         };
 
         counts->files_indexed++;
-        return index_put(
-                batch->index, &document, &counts->chunks_added, &counts->chunks_removed, failure);
+        return index_put(batch->index, &document, failure);
 }
 
 static int apply(struct Batch *batch, const struct Change *change, struct IngestResult *counts,
@@ -108,7 +114,7 @@ static int apply(struct Batch *batch, const struct Change *change, struct Ingest
                 return index_touch(batch->index, change->id, &change->evidence, failure);
         case CHANGE_REMOVE:
                 counts->files_removed++;
-                return index_remove(batch->index, change->id, &counts->chunks_removed, failure);
+                return index_remove(batch->index, change->id, failure);
         }
         return 0;
 }
@@ -131,6 +137,9 @@ int batch_flush(struct Batch *batch, struct Failure *failure) {
                 if (r < 0)
                         return r;
         }
+        r = index_apply(batch->index, &counts.chunks_added, &counts.chunks_removed, failure);
+        if (r < 0)
+                return r;
         r = index_set_last_ingest(batch->index, batch->now, failure);
         if (r < 0)
                 return r;

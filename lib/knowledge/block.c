@@ -43,12 +43,27 @@ void block_list_clear(struct BlockList *list) {
         *list = (struct BlockList){ 0 };
 }
 
+/* Piece by piece, as a file may hold one kind of line end only: looking for the other would go to
+ * its end each time. */
 size_t line_content_size(const char *text, size_t size) {
-        size_t n = 0;
+        enum {
+                PIECE = 256
+        };
 
-        while (n < size && text[n] != '\n' && text[n] != '\r')
-                n++;
-        return n;
+        for (size_t at = 0; at < size; at += PIECE) {
+                size_t n = size - at < PIECE ? size - at : PIECE;
+                const char *lf = memchr(text + at, '\n', n);
+                const char *cr;
+
+                if (lf)
+                        n = (size_t) (lf - text) - at;
+                cr = memchr(text + at, '\r', n);
+                if (cr)
+                        return (size_t) (cr - text);
+                if (lf)
+                        return (size_t) (lf - text);
+        }
+        return size;
 }
 
 size_t line_size(const char *text, size_t size) {

@@ -36,14 +36,17 @@ struct IndexDocument {
         int64_t ingested_at;
 };
 
-/* Writes the document, and its chunks in place of those it had. Adds to both counts. */
-int index_put(struct Index *index, const struct IndexDocument *document, uint64_t *chunks_added,
-        uint64_t *chunks_removed, struct Failure *failure);
+/* Writes the document; its chunks take the place of those it had with index_apply(), and until then
+ * `document->text` must live. */
+int index_put(struct Index *index, const struct IndexDocument *document, struct Failure *failure);
 /* The file was touched: its content is the same. */
 int index_touch(
         struct Index *index, int64_t id, const struct Evidence *evidence, struct Failure *failure);
-/* With all its chunks. Adds to the count. */
-int index_remove(
-        struct Index *index, int64_t id, uint64_t *chunks_removed, struct Failure *failure);
+/* With all its chunks; index_apply() does it. */
+int index_remove(struct Index *index, int64_t id, struct Failure *failure);
+/* Does what was put and removed since the last time, for all documents at once. Adds to both
+ * counts. */
+int index_apply(struct Index *index, uint64_t *chunks_added, uint64_t *chunks_removed,
+        struct Failure *failure);
 /* state.last_ingest_at: when an ingest last changed something. */
 int index_set_last_ingest(struct Index *index, int64_t at, struct Failure *failure);

@@ -10,8 +10,9 @@
 #include "lib/knowledge/label.h"
 #include "lib/knowledge/plain-text.h"
 
-#define MEMORY_MAX  (32u << 20)
-#define NESTING_MAX 64 /* container markers at the start of one line */
+#define MEMORY_MAX  (24u << 20)
+#define NESTING_MAX 64                 /* container markers at the start of one line */
+#define FED_MAX     ((size_t) 4 << 10) /* bytes of one line */
 
 /* Stands in for what cmark must not see. It has no meaning anywhere in CommonMark. */
 #define MASK '\x01'
@@ -39,18 +40,40 @@ static void mask_line(char *line, size_t size) {
                         *image = MASK;
 }
 
-static char *masked_copy(const char *text, size_t size) {
-        char *copy = malloc(size);
+/* What matters to blocks stands at the start of a line, or where it is HTML at its end: of a line
+ * that is longer than FED_MAX the middle is left out. */
+static size_t copy_line(const char *line, size_t size, char ret_copy[FED_MAX]) {
+        size_t head, tail;
 
-        if (!copy)
-                return NULL;
-        memcpy(copy, text, size);
-        for (size_t at = 0; at < size;) {
-                size_t n = line_size(copy + at, size - at);
-                mask_line(copy + at, line_content_size(copy + at, n));
-                at += n;
+        if (size <= FED_MAX) {
+                memcpy(ret_copy, line, size);
+                return size;
         }
-        return copy;
+        head = FED_MAX / 2;
+        tail = size - FED_MAX / 2;
+        /* Whole characters, as headings are taken from it. */
+        while (head > 0 && ((unsigned char) line[head] & 0xc0) == 0x80)
+                head--;
+        while (tail < size && ((unsigned char) line[tail] & 0xc0) == 0x80)
+                tail++;
+        memcpy(ret_copy, line, head);
+        memcpy(ret_copy + head, line + tail, size - tail);
+        return head + size - tail;
+}
+
+static void feed_masked(cmark_parser *parser, const char *text, size_t size) {
+        char copy[FED_MAX];
+
+        for (size_t at = 0; at < size;) {
+                size_t whole = line_size(text + at, size - at);
+                size_t content = line_content_size(text + at, whole);
+                size_t n = copy_line(text + at, content, copy);
+
+                mask_line(copy, n);
+                cmark_parser_feed(parser, copy, n);
+                cmark_parser_feed(parser, text + at + content, whole - content);
+                at += whole;
+        }
 }
 
 /* Turns line numbers, which must come in ascending order, into offsets. */
@@ -134,8 +157,7 @@ static enum BlockKind kind_of(cmark_node *node, unsigned depth) {
 }
 
 struct Parse {
-        const char *text; /* as written */
-        const char *masked;
+        const char *text;
         size_t size;
         struct BlockList *blocks;
         size_t last; /* offset of the last line at which parsing could start afresh */
@@ -217,7 +239,7 @@ static int parse_body(cmark_mem *memory, void *userdata) {
         struct Parse *parse = userdata;
         cmark_parser *parser = cmark_parser_new_with_mem(CMARK_OPT_DEFAULT, memory);
 
-        cmark_parser_feed(parser, parse->masked, parse->size);
+        feed_masked(parser, parse->text, parse->size);
         cmark_node *document = cmark_parser_finish(parser);
 
         struct LineReader lines = { parse->text, parse->size, 0, 1 };
@@ -227,12 +249,9 @@ static int parse_body(cmark_mem *memory, void *userdata) {
 
 /* -E2BIG when the memory for it is not granted; `blocks` is empty on failure. */
 static int parse_part(const char *text, size_t size, struct BlockList *blocks, size_t *ret_last) {
-        _cleanup_free_ char *masked = masked_copy(text, size);
-        struct Parse parse = { text, masked, size, blocks, 0 };
+        struct Parse parse = { text, size, blocks, 0 };
         int r;
 
-        if (!masked)
-                return -ENOMEM;
         r = cmark_memory_run(MEMORY_MAX, parse_body, &parse);
         if (r < 0) {
                 block_list_truncate(blocks, 0);

@@ -14,7 +14,7 @@
 
 /* The blocks at the start of `text`, valid UTF-8, into the empty `blocks`; *ret_used tells where to
  * go on. `window` is the number of bytes tried first; a single block that is larger takes more.
- * A block so large or so wild that its structure does not fit into 32 MiB is read as plain text
+ * A block so large or so wild that its structure does not fit into 24 MiB is read as plain text
  * with code fences. -ENOMEM. */
 int markdown_blocks(
         const char *text, size_t size, size_t window, struct BlockList *blocks, size_t *ret_used);
