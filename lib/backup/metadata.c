@@ -12,6 +12,7 @@
 #include "lib/base/file-io.h"
 #include "lib/base/sqlite.h"
 #include "lib/base/text.h"
+#include "lib/base/utf8.h"
 
 #define METADATA_MAX   ((size_t) 16 << 20)
 #define METADATA_DEPTH 32
@@ -171,18 +172,20 @@ int metadata_warn(const struct Operation *operation, json_object *warnings, cons
 }
 
 bool json_text_is_valid(const char *text, size_t size) {
-        json_tokener *tokener = json_tokener_new_ex(REGISTRY_DEPTH);
+        _cleanup_free_ char *masked = NULL;
         json_object *document = NULL;
+        json_tokener *tokener;
         bool valid;
 
-        if (!tokener || size > INT_MAX - 1) {
-                if (tokener)
-                        json_tokener_free(tokener);
+        if (size > INT_MAX - 1 || utf8_valid_prefix(text, size) != size)
                 return false;
-        }
-        json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+        masked = json_document_mask(text, size);
+        tokener = masked ? json_tokener_new_ex(REGISTRY_DEPTH) : NULL;
+        if (!tokener)
+                return false;
+        json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
         /* The NUL behind the text goes in as well: it ends a bare number. */
-        document = json_tokener_parse_ex(tokener, text, (int) size + 1);
+        document = json_tokener_parse_ex(tokener, masked, (int) size + 1);
         valid = json_tokener_get_error(tokener) == json_tokener_success;
         if (valid) {
                 size_t end = json_tokener_get_parse_end(tokener);

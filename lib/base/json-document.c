@@ -112,11 +112,19 @@ static int problem(char **ret_problem, const char *format, ...) {
         return -EBADMSG;
 }
 
+char *json_document_mask(const char *text, size_t size) {
+        char *masked = malloc(size + 1);
+
+        for (size_t i = 0; masked && i <= size; i++)
+                masked[i] = (unsigned char) text[i] < 0x80 ? text[i] : 'x';
+        return masked;
+}
+
 int json_document_parse(
         const char *text, size_t size, int depth, json_object **ret_document, char **ret_problem) {
         _cleanup_tokener_ json_tokener *tokener = NULL;
         _cleanup_json_ json_object *document = NULL;
-        _cleanup_free_ char *clamped = NULL;
+        _cleanup_free_ char *clamped = NULL, *masked = NULL;
 
         if (size >= INT_MAX)
                 return problem(ret_problem, "it is too large");
@@ -133,8 +141,12 @@ int json_document_parse(
                 return -ENOMEM;
         json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS);
 
+        masked = json_document_mask(clamped ? clamped : text, size);
+        if (!masked)
+                return -ENOMEM;
+
         /* With the NUL behind the text, by which the parser knows that there is no more. */
-        document = json_tokener_parse_ex(tokener, clamped ? clamped : text, (int) size + 1);
+        document = json_tokener_parse_ex(tokener, masked, (int) size + 1);
         enum json_tokener_error error = json_tokener_get_error(tokener);
         size_t end = json_tokener_get_parse_end(tokener);
         if (end > size)
@@ -148,6 +160,13 @@ int json_document_parse(
         size_t rest = end + strspn(text + end, " \t\r\n");
         if (rest != size)
                 return problem(ret_problem, "line %zu: more behind its end", line_of(text, rest));
+
+        (void) json_object_put(STEAL(document));
+        json_tokener_reset(tokener);
+        json_tokener_set_flags(tokener, JSON_TOKENER_ALLOW_TRAILING_CHARS);
+        document = json_tokener_parse_ex(tokener, clamped ? clamped : text, (int) size + 1);
+        if (json_tokener_get_error(tokener) != json_tokener_success)
+                return -ENOMEM; /* its grammar is right */
 
         size_t colons;
         size_t strict = scan(text, size, &colons);

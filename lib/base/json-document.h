@@ -20,3 +20,8 @@ DEFINE_POINTER_CLEANUP(json_object *, json_object_put)
  * JSON's null is a NULL document. */
 int json_document_parse(
         const char *text, size_t size, int depth, json_object **ret_document, char **ret_problem);
+
+/* The text with an x for each byte above 127, to look strictly at its grammar: json-c 0.18 takes
+ * them for control characters when it is strict (https://github.com/json-c/json-c/issues/892). The
+ * caller frees; NULL when memory ran out. */
+char *json_document_mask(const char *text, size_t size);
