@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "lib/base/json-build.h"
 #include "lib/base/json-document.h"
 #include "lib/base/text.h"
 #include "lib/base/utf8.h"
@@ -16,6 +17,7 @@
 static const struct {
         const char *name;
         const char *action;
+        const char *action_on_warning; /* NULL: the same */
 } codes[] = {
         [FINDING_SNAPSHOT_DIRECTORY_MISSING] = { "snapshot_directory_missing",
                 "see atocore-backup --list for the snapshots that exist" },
@@ -26,7 +28,8 @@ static const struct {
         [FINDING_MANIFEST_INVALID] = { "manifest_invalid", ACTION_NEW_BACKUP },
         [FINDING_DB_SNAPSHOT_MISSING] = { "db_snapshot_missing", ACTION_NEW_BACKUP },
         [FINDING_DB_OPEN_FAILED] = { "db_open_failed", ACTION_NEW_BACKUP },
-        [FINDING_DB_INTEGRITY_CHECK_FAILED] = { "db_integrity_check_failed", ACTION_NEW_BACKUP },
+        [FINDING_DB_INTEGRITY_CHECK_FAILED] = { "db_integrity_check_failed", ACTION_NEW_BACKUP,
+                "nothing is known to be wrong; check what is named with the program that made it" },
         [FINDING_DB_FOREIGN_KEY_CHECK_FAILED] = { "db_foreign_key_check_failed",
                 "the copy is as the database was; repair the live one" },
         [FINDING_REGISTRY_SNAPSHOT_MISSING] = { "registry_snapshot_missing", ACTION_NEW_BACKUP },
@@ -37,6 +40,12 @@ static const struct {
         [FINDING_FILE_UNEXPECTED] = { "file_unexpected",
                 "find out who wrote into the snapshot, and take the file out of it" },
 };
+
+static const char *action_of(enum FindingCode code, enum FindingSeverity severity) {
+        const char *on_warning = codes[code].action_on_warning;
+
+        return severity == SEVERITY_WARNING && on_warning ? on_warning : codes[code].action;
+}
 
 const char *finding_code_name(enum FindingCode code) {
         return codes[code].name;
@@ -110,7 +119,7 @@ int check_report_add(struct CheckReport *report, enum FindingCode code,
                 .severity = severity,
                 .path = STEAL(own_path),
                 .detail = STEAL(detail),
-                .action = codes[code].action,
+                .action = action_of(code, severity),
         };
         if (severity == SEVERITY_ERROR)
                 report->valid = false;
@@ -141,67 +150,57 @@ bool check_report_has(const struct CheckReport *report, enum FindingCode code) {
         return false;
 }
 
-/* Takes `value`; -ENOMEM when it is NULL or cannot be added. */
-static int add(json_object *object, const char *key, json_object *value) {
-        if (!value)
-                return -ENOMEM;
-        if (json_object_object_add(object, key, value) < 0) {
-                json_object_put(value);
-                return -ENOMEM;
-        }
-        return 0;
-}
-
 /* The texts of all findings of one severity. */
 static json_object *texts(const struct CheckReport *report, enum FindingSeverity severity) {
         _cleanup_json_ json_object *array = json_object_new_array();
 
         for (size_t i = 0; array && i < report->n_findings; i++) {
                 _cleanup_free_ char *text = NULL;
-                json_object *string;
 
                 if (report->findings[i].severity != severity)
                         continue;
                 text = finding_text(&report->findings[i]);
-                string = text ? json_object_new_string(text) : NULL;
-                if (!string)
+                if (!text || !json_append(array, json_object_new_string(text)))
                         return NULL;
-                if (json_object_array_add(array, string) < 0) {
-                        json_object_put(string);
-                        return NULL;
-                }
         }
         return STEAL(array);
 }
 
 /* As it is where JSON can say it; takes NULL for null. */
-static int add_text(json_object *object, const char *key, const char *text) {
+static bool set_text(json_object *object, const char *key, const char *text) {
         _cleanup_free_ char *escaped = NULL;
 
         if (!text)
-                return json_object_object_add(object, key, NULL) < 0 ? -ENOMEM : 0;
+                return json_object_object_add(object, key, NULL) == 0;
         if (!utf8_is_valid(text, strlen(text))) {
                 escaped = text_escape(text);
                 if (!escaped)
-                        return -ENOMEM;
+                        return false;
                 text = escaped;
         }
-        return add(object, key, json_object_new_string(text));
+        return json_set(object, key, json_object_new_string(text));
 }
 
 static json_object *finding_to_json(const struct Finding *finding) {
         _cleanup_json_ json_object *object = json_object_new_object();
 
-        if (!object ||
-                add(object, "code", json_object_new_string(finding_code_name(finding->code))) < 0 ||
-                add(object, "severity",
-                        json_object_new_string(
-                                finding->severity == SEVERITY_ERROR ? "error" : "warning")) < 0 ||
-                add_text(object, "path", finding->path) < 0 ||
-                add_text(object, "detail", finding->detail) < 0 ||
-                add_text(object, "action", finding->action) < 0)
+        if (!object || !set_text(object, "code", finding_code_name(finding->code)) ||
+                !set_text(object, "severity",
+                        finding->severity == SEVERITY_ERROR ? "error" : "warning") ||
+                !set_text(object, "path", finding->path) ||
+                !set_text(object, "detail", finding->detail) ||
+                !set_text(object, "action", finding->action))
                 return NULL;
         return STEAL(object);
+}
+
+static json_object *findings_to_json(const struct CheckReport *report) {
+        _cleanup_json_ json_object *array = json_object_new_array();
+
+        for (size_t i = 0; array && i < report->n_findings; i++)
+                if (!json_append(array, finding_to_json(&report->findings[i])))
+                        return NULL;
+        return STEAL(array);
 }
 
 json_object *check_report_verdict(const struct CheckReport *report, int64_t now) {
@@ -209,37 +208,24 @@ json_object *check_report_verdict(const struct CheckReport *report, int64_t now)
         char at[RFC3339_SIZE];
 
         rfc3339_format(now, at);
-        if (!object || add(object, "valid", json_object_new_boolean(report->valid)) < 0 ||
-                add(object, "validated_at", json_object_new_string(at)) < 0 ||
-                add(object, "errors", texts(report, SEVERITY_ERROR)) < 0)
+        if (!object || !json_set(object, "valid", json_object_new_boolean(report->valid)) ||
+                !json_set(object, "validated_at", json_object_new_string(at)) ||
+                !json_set(object, "errors", texts(report, SEVERITY_ERROR)))
                 return NULL;
         return STEAL(object);
 }
 
 json_object *check_report_to_json(const struct CheckReport *report) {
         _cleanup_json_ json_object *object = json_object_new_object();
-        _cleanup_json_ json_object *findings = json_object_new_array();
 
-        if (!object || !findings)
-                return NULL;
-        for (size_t i = 0; i < report->n_findings; i++) {
-                json_object *finding = finding_to_json(&report->findings[i]);
-
-                if (!finding)
-                        return NULL;
-                if (json_object_array_add(findings, finding) < 0) {
-                        json_object_put(finding);
-                        return NULL;
-                }
-        }
-        if (add(object, "stamp", json_object_new_string(report->stamp)) < 0 ||
-                add(object, "valid", json_object_new_boolean(report->valid)) < 0 ||
-                add(object, "errors", texts(report, SEVERITY_ERROR)) < 0 ||
-                add(object, "warnings", texts(report, SEVERITY_WARNING)) < 0 ||
-                add(object, "findings", json_object_get(findings)) < 0 ||
-                add(object, "files", json_object_new_uint64(report->files)) < 0 ||
-                add(object, "bytes", json_object_new_uint64(report->bytes)) < 0 ||
-                add(object, "duration_ms", json_object_new_uint64(report->duration_ms)) < 0)
+        if (!object || !json_set(object, "stamp", json_object_new_string(report->stamp)) ||
+                !json_set(object, "valid", json_object_new_boolean(report->valid)) ||
+                !json_set(object, "errors", texts(report, SEVERITY_ERROR)) ||
+                !json_set(object, "warnings", texts(report, SEVERITY_WARNING)) ||
+                !json_set(object, "findings", findings_to_json(report)) ||
+                !json_set(object, "files", json_object_new_uint64(report->files)) ||
+                !json_set(object, "bytes", json_object_new_uint64(report->bytes)) ||
+                !json_set(object, "duration_ms", json_object_new_uint64(report->duration_ms)))
                 return NULL;
         return STEAL(object);
 }

@@ -42,7 +42,7 @@ struct Finding {
         enum FindingSeverity severity;
         char *path;         /* relative to the snapshot, or NULL for the snapshot itself */
         char *detail;       /* maybe NULL */
-        const char *action; /* what to do about it */
+        const char *action; /* what to do about it; static */
 };
 
 struct CheckReport {
@@ -55,8 +55,8 @@ struct CheckReport {
         uint64_t duration_ms;
 };
 
-/* The open, integrity and foreign key findings of `directory`'s database alone. A failure means
- * that it could not be told. */
+/* The open, integrity and foreign key findings of `directory`'s database alone; what could not be
+ * looked at is a warning. A failure means that it could not be told. */
 int check_database(const struct Operation *operation, const char *directory,
         struct CheckReport *report, struct Failure *failure);
 
@@ -81,5 +81,6 @@ struct CheckReport *check_report_free(struct CheckReport *report);
 DEFINE_POINTER_CLEANUP(struct CheckReport *, check_report_free)
 #define _cleanup_check_report_ _cleanup_(check_report_freep)
 
-/* {"stamp","valid","errors","warnings","findings","duration_ms"}; NULL when memory ran out. */
+/* {"stamp","valid","errors","warnings","findings","files","bytes","duration_ms"}; NULL when memory
+ * ran out. */
 struct json_object *check_report_to_json(const struct CheckReport *report);

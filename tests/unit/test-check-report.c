@@ -46,6 +46,18 @@ static void test_a_text_begins_with_its_code_and_says_what_there_is(void **state
         assert_text(report, 4, "file_missing: a\\nb\\x1b: \\xff");
 }
 
+static void test_what_was_not_checked_is_not_called_unfit_to_be_restored(void **state) {
+        _cleanup_check_report_ struct CheckReport *report = check_report_new(NOW_STAMP);
+        const enum FindingCode code = FINDING_DB_INTEGRITY_CHECK_FAILED;
+
+        (void) state;
+        check_report_add(report, code, SEVERITY_ERROR, "db", "damaged");
+        check_report_add(report, code, SEVERITY_WARNING, "db", "not checked: t");
+        assert_non_null(strstr(report->findings[0].action, "do not restore it"));
+        assert_null(strstr(report->findings[1].action, "do not restore it"));
+        assert_non_null(strstr(report->findings[1].action, "check"));
+}
+
 static void test_only_errors_make_it_invalid(void **state) {
         _cleanup_check_report_ struct CheckReport *report = check_report_new(NOW_STAMP);
 
@@ -139,6 +151,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_every_code_has_the_name_of_the_contract_and_an_action),
                 cmocka_unit_test(test_a_text_begins_with_its_code_and_says_what_there_is),
+                cmocka_unit_test(test_what_was_not_checked_is_not_called_unfit_to_be_restored),
                 cmocka_unit_test(test_only_errors_make_it_invalid),
                 cmocka_unit_test(test_errors_come_first_and_each_by_path),
                 cmocka_unit_test(test_any_number_of_findings_is_kept),
