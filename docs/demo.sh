@@ -78,6 +78,7 @@ show 'atocore-ingest'
 
 say 'The daemon, on a free port'
 printf '$ atocored --listen 127.0.0.1:0 &\n'
+: >"$scratch/log"
 atocored --listen 127.0.0.1:0 2>"$scratch/log" &
 daemon=$!
 until grep -q '\[daemon_started\]' "$scratch/log"; do
@@ -87,16 +88,14 @@ done
 cat "$scratch/log"
 url=http://127.0.0.1:$(sed -n 's/.*127\.0\.0\.1:\([0-9]*\).*/\1/p' "$scratch/log" | head -n 1)
 export url
-show 'curl -s $url/health | /usr/bin/python3 -m json.tool'
+show 'curl -s $url/health | jq .'
 
 say 'A context pack, with citations (project by its alias, budget in characters)'
-/usr/bin/python3 -c 'import json, sys; json.dump({"prompt": sys.argv[1], "project": "N",
-        "budget": 1500}, sys.stdout)' "$prompt" >"$scratch/request"
-show "cat $scratch/request; echo"
+jq -n --arg prompt "$prompt" '{$prompt, project: "N", budget: 1500}' >"$scratch/request"
+show "cat $scratch/request"
 show "curl -s --json @$scratch/request \$url/context/build >$scratch/answer"
-show "/usr/bin/python3 -c 'import json; a = json.load(open(\"$scratch/answer\"))
-print(a[\"formatted_context\"])
-print({name: a[name] for name in (\"chunks_used\", \"total_chars\", \"budget\", \"duration_ms\")})'"
+show "jq -r .formatted_context $scratch/answer"
+show "jq -c '{chunks_used, total_chars, budget, duration_ms}' $scratch/answer"
 
 say 'A backup while the daemon serves, and its validation'
 show 'atocore-backup --label "first"'
