@@ -300,6 +300,7 @@ static void test_each_error_is_an_event(void **state) {
         write_text(f, "sources/vault/b.md", "---\n- x\n---\n");
         write_text(f, "sources/drive/c.md", "text\n");
         _cleanup_ingest_result_ struct IngestResult *first = ingest(f);
+        assert_int_equal(first->n_errors, 2);
         assert_string_equal(notices.text,
                 "[ingest_file_skipped] sources/vault/a.md was not ingested: is binary: it holds a "
                 "NUL byte\n"
@@ -309,6 +310,7 @@ static void test_each_error_is_an_event(void **state) {
         remove_file(f, "sources/drive/c.md");
         remove_file(f, "sources/vault/a.md");
         _cleanup_ingest_result_ struct IngestResult *second = ingest(f);
+        assert_int_equal(second->n_errors, 1);
         assert_memory_equal(notices.text, "[ingest_removal_refused] sources/drive seems to be gone",
                 strlen("[ingest_removal_refused] sources/drive seems to be gone"));
 }
