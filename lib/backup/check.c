@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -54,14 +53,9 @@ static bool is_our_problem(int error) {
                 error == ENOMEM;
 }
 
+/* `path` is relative to the snapshot, "" for itself. */
 static int cannot_tell(const struct Check *check, int error, const char *path) {
-        _cleanup_free_ char *full = NULL;
-
-        if (error == ENOMEM || asprintf(&full, "%s/%s", check->path, path) < 0) {
-                full = NULL;
-                return failure_out_of_memory(check->failure);
-        }
-        return failure_set_read(check->failure, error, full, "read");
+        return failure_set_read_at(check->failure, error, check->path, path, "read");
 }
 
 static bool is_regular(const struct Check *check, const char *path) {
@@ -166,7 +160,7 @@ static int check_tree(struct Check *check, const char *directory) {
         if (fd >= 0)
                 stream = fdopendir(fd);
         if (!stream)
-                return failure_set_read(check->failure, errno, directory, "read the directory");
+                return cannot_tell(check, errno, directory);
         fd = -1; /* the stream has it now */
 
         for (;;) {
@@ -177,8 +171,7 @@ static int check_tree(struct Check *check, const char *directory) {
                 errno = 0;
                 entry = readdir(stream);
                 if (!entry && errno != 0)
-                        return failure_set_read(
-                                check->failure, errno, directory, "read the directory");
+                        return cannot_tell(check, errno, directory);
                 if (!entry)
                         return 0;
                 if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
@@ -192,7 +185,7 @@ static int check_tree(struct Check *check, const char *directory) {
                         return failure_out_of_memory(check->failure);
                 }
                 if (fstatat(check->dir_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                        return failure_set_read(check->failure, errno, path, "examine");
+                        return cannot_tell(check, errno, path);
                 r = S_ISDIR(st.st_mode) ? check_tree(check, path) : check_file(check, path, &st);
                 if (r < 0)
                         return r;
@@ -328,10 +321,6 @@ static int check_vector_store(struct Check *check) {
 }
 
 static int run_checks(struct Check *check) {
-        static int (*const checks[])(struct Check *) = {
-                check_registry,
-                check_vector_store,
-        };
         int r;
 
         r = check_metadata(check);
@@ -354,9 +343,12 @@ static int run_checks(struct Check *check) {
         if (r < 0)
                 return r;
         r = check_missing(check);
-        for (size_t i = 0; r >= 0 && i < sizeof checks / sizeof checks[0]; i++)
-                r = checks[i](check);
-        return r;
+        if (r < 0)
+                return r;
+        r = check_registry(check);
+        if (r < 0)
+                return r;
+        return check_vector_store(check);
 }
 
 int check_directory(const struct Operation *operation, const char *path, const char *stamp,

@@ -44,8 +44,9 @@ static int read_registry(const struct Operation *operation, char **ret_text, siz
         }
 }
 
-int registry_copy(const struct Operation *operation, int target_fd, struct Manifest *manifest,
-        json_object *warnings, bool *ret_copied, uint64_t *ret_bytes, struct Failure *failure) {
+int registry_copy(const struct Operation *operation, int target_fd, const char *target_path,
+        struct Manifest *manifest, json_object *warnings, bool *ret_copied, uint64_t *ret_bytes,
+        struct Failure *failure) {
         const char *path = operation->layout->registry;
         _cleanup_free_ char *text = NULL;
         char digest[DIGEST_HEX_SIZE];
@@ -64,10 +65,10 @@ int registry_copy(const struct Operation *operation, int target_fd, struct Manif
         if (r < 0)
                 return r;
         if (mkdirat(target_fd, "config", DIRECTORY_MODE) < 0)
-                return failure_set_write(failure, errno, "config", "create the directory");
+                return failure_set_write_at(failure, errno, target_path, "config", "create");
         r = write_new_file_at(target_fd, SNAPSHOT_REGISTRY, text, size);
         if (r < 0)
-                return failure_set_write(failure, -r, SNAPSHOT_REGISTRY, "write");
+                return failure_set_write_at(failure, -r, target_path, SNAPSHOT_REGISTRY, "write");
         if (digest_buffer(text, size, digest) < 0 ||
                 manifest_add(manifest, SNAPSHOT_REGISTRY, digest) < 0)
                 return failure_out_of_memory(failure);

@@ -14,6 +14,8 @@
 #include "lib/base/json-document.h"
 #include "lib/base/operation.h"
 
-/* *ret_copied is false where there is none or it was left out. */
-int registry_copy(const struct Operation *operation, int target_fd, struct Manifest *manifest,
-        json_object *warnings, bool *ret_copied, uint64_t *ret_bytes, struct Failure *failure);
+/* To `target_fd`, which is `target_path`. *ret_copied is false where there is none or it was left
+ * out. */
+int registry_copy(const struct Operation *operation, int target_fd, const char *target_path,
+        struct Manifest *manifest, json_object *warnings, bool *ret_copied, uint64_t *ret_bytes,
+        struct Failure *failure);

@@ -7,7 +7,6 @@
 
 #include "lib/base/file-io.h"
 
-/* Writes backup-metadata.json and, last, SHA256SUMS over everything else. */
 int seal_snapshot(const struct Staging *staging, struct Manifest *manifest,
         const struct Metadata *metadata, const struct CheckReport *report,
         json_object **ret_metadata, struct Failure *failure) {
@@ -41,10 +40,10 @@ int seal_snapshot(const struct Staging *staging, struct Manifest *manifest,
 
         r = write_new_file_at(staging->dir_fd, METADATA_NAME, text, strlen(text));
         if (r < 0)
-                return failure_set_write(failure, -r, METADATA_NAME, "write");
+                return failure_set_write_at(failure, -r, staging->path, METADATA_NAME, "write");
         r = write_new_file_at(staging->dir_fd, MANIFEST_NAME, sums, size);
         if (r < 0)
-                return failure_set_write(failure, -r, MANIFEST_NAME, "write");
+                return failure_set_write_at(failure, -r, staging->path, MANIFEST_NAME, "write");
         *ret_metadata = STEAL(object);
         return 0;
 }

@@ -137,8 +137,8 @@ static int copy_database(struct Creation *creation) {
 }
 
 static int copy_registry(struct Creation *creation) {
-        return registry_copy(creation->operation, creation->staging.dir_fd, creation->manifest,
-                creation->warnings, &creation->metadata.has_registry,
+        return registry_copy(creation->operation, creation->staging.dir_fd, creation->staging.path,
+                creation->manifest, creation->warnings, &creation->metadata.has_registry,
                 &creation->metadata.registry_bytes, creation->failure);
 }
 
@@ -206,6 +206,8 @@ static int reject(struct Creation *creation, const char *stamp) {
                 return failure_out_of_memory(creation->failure);
         }
         name = strrchr(kept, '/') + 1;
+        /* Power gone: the leftover, or the .failed one with as much of it as had reached the disk.
+         * Neither is ever taken for a snapshot. */
         r = staging_publish(&creation->staging, name, creation->failure);
         if (r == -EEXIST) {
                 (void) remove_tree_at(creation->staging.parent_fd, name);
@@ -257,7 +259,8 @@ static int check_copy(struct Creation *creation, const char *stamp) {
                 return r;
         r = digest_job_wait(&job);
         if (r < 0)
-                return failure_set_write(creation->failure, -r, SNAPSHOT_DATABASE, "write back");
+                return failure_set_write_at(creation->failure, -r, creation->staging.path,
+                        SNAPSHOT_DATABASE, "write back");
         creation->metadata.database_bytes = job.size;
         return manifest_add(creation->manifest, SNAPSHOT_DATABASE, job.digest) < 0
                 ? failure_out_of_memory(creation->failure)

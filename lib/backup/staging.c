@@ -118,48 +118,51 @@ int staging_create(const struct Operation *operation, const char *stamp,
         }
 }
 
-static int sync_tree(int parent_fd, const char *name, const char *shown, struct Failure *failure) {
-        _cleanup_close_ int fd =
-                openat(parent_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-        _cleanup_closedir_ DIR *stream = NULL;
-        struct stat st;
+static int sync_tree(int parent_fd, const char *name);
 
-        if (fd < 0 || fstat(fd, &st) < 0)
-                return failure_set_write(failure, errno, shown, "sync");
-        if (S_ISDIR(st.st_mode)) {
-                int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-                struct dirent *entry;
+/* Takes `fd` over. */
+static int sync_directory(int fd) {
+        _cleanup_closedir_ DIR *stream = fdopendir(fd);
+        struct dirent *entry;
 
-                stream = own < 0 ? NULL : fdopendir(own);
-                if (!stream) {
-                        if (own >= 0)
-                                (void) close(own);
-                        return failure_set_write(failure, errno, shown, "sync");
-                }
-                for (;;) {
-                        int r;
+        if (!stream) {
+                int r = -errno;
 
-                        errno = 0;
-                        entry = readdir(stream);
-                        if (!entry && errno != 0)
-                                return failure_set_write(failure, errno, shown, "sync");
-                        if (!entry)
-                                break;
-                        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-                                continue;
-                        r = sync_tree(fd, entry->d_name, entry->d_name, failure);
-                        if (r < 0)
-                                return r;
-                }
-        } else if (st.st_nlink > 1)
-                return 0;
-        if (fsync(fd) < 0)
-                return failure_set_write(failure, errno, shown, "sync");
+                (void) close(fd);
+                return r;
+        }
+        while (errno = 0, (entry = readdir(stream))) {
+                int r;
+
+                if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+                        continue;
+                r = sync_tree(fd, entry->d_name);
+                if (r < 0)
+                        return r;
+        }
+        if (errno != 0 || fsync(fd) < 0)
+                return -errno;
         return 0;
 }
 
+static int sync_tree(int parent_fd, const char *name) {
+        _cleanup_close_ int fd =
+                openat(parent_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+        struct stat st;
+
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return -errno;
+        if (S_ISDIR(st.st_mode))
+                return sync_directory(STEAL_FD(fd));
+        if (st.st_nlink > 1)
+                return 0; /* linked from a published snapshot: synced there */
+        return fsync(fd) < 0 ? -errno : 0;
+}
+
 int staging_sync(struct Staging *staging, struct Failure *failure) {
-        return sync_tree(staging->dir_fd, ".", staging->path, failure);
+        int r = sync_tree(staging->dir_fd, ".");
+
+        return r < 0 ? failure_set_write(failure, -r, staging->path, "write back what is in") : 0;
 }
 
 int staging_publish(struct Staging *staging, const char *name, struct Failure *failure) {
@@ -178,6 +181,8 @@ int staging_publish(struct Staging *staging, const char *name, struct Failure *f
                 if (errno != 0)
                         return failure_set_write(failure, errno, staging->path, "publish");
         }
+        /* Power gone from here on: the old name or the new one, each on the whole directory; after
+         * this sync the new one. */
         free(staging->path);
         staging->path = NULL; /* nothing left to discard */
         if (fsync(staging->parent_fd) < 0)
@@ -187,7 +192,8 @@ int staging_publish(struct Staging *staging, const char *name, struct Failure *f
 
 void staging_discard(struct Staging *staging) {
         if (staging->path) {
-                /* What cannot be removed now is unlocked and goes with the next run. */
+                /* What cannot be removed now, or was not when power went, is unlocked and goes with
+                 * the next run. */
                 (void) remove_tree_at(staging->parent_fd, strrchr(staging->path, '/') + 1);
                 free(staging->path);
         }

@@ -55,6 +55,16 @@ static void copier_clear(struct Copier *copier) {
         metadata_warn((copier)->operation, (copier)->warnings, name, (copier)->failure,            \
                 "%s " format, name __VA_OPT__(, ) __VA_ARGS__)
 
+/* `path` is relative to the store, "" for itself. */
+static int cannot_read(struct Copier *copier, int error, const char *path) {
+        return failure_set_read_at(
+                copier->failure, error, copier->operation->layout->chroma, path, "read");
+}
+
+static int cannot_write(struct Copier *copier, int error, const char *name, const char *doing) {
+        return failure_set_write_at(copier->failure, error, copier->target_path, name, doing);
+}
+
 /* "chroma/" + path; the name in snapshot and manifest. */
 static char *snapshot_name(const char *path) {
         char *name;
@@ -143,7 +153,7 @@ static int link_to_previous(struct Copier *copier, int source, const char *name,
         if (r == -ENOMEM)
                 return failure_out_of_memory(copier->failure);
         if (r < 0)
-                return failure_set_read(copier->failure, -r, name, "read");
+                return cannot_read(copier, -r, name + strlen(SNAPSHOT_CHROMA "/"));
         if (!is_unchanged(source, before))
                 return 0;
         r = previous_is_good(copier, name, ret_digest);
@@ -166,10 +176,10 @@ static int copy_once(struct Copier *copier, int source, const char *name,
         target = openat(copier->target_fd, name,
                 O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, FILE_MODE);
         if (target < 0)
-                return failure_set_write(copier->failure, errno, name, "create");
+                return cannot_write(copier, errno, name, "create");
         r = copy_contents(source, target, digest, &method, ret_bytes);
         if (r < 0)
-                return failure_set_write(copier->failure, -r, name, "copy");
+                return cannot_write(copier, -r, name, "write the copy");
         if (method != COPY_CLONED) {
                 copier->done.bytes_written += *ret_bytes;
                 /* Writing back starts now and is waited for when all is copied. */
@@ -199,7 +209,7 @@ static int copy_file(struct Copier *copier, const char *path) {
                         return 0;
                 }
                 if (source < 0 || fstat(source, &before) < 0)
-                        return failure_set_read(copier->failure, errno, name, "read");
+                        return cannot_read(copier, errno, path);
                 r = link_to_previous(copier, source, name, &before, digest);
                 if (r < 0)
                         return r;
@@ -255,11 +265,12 @@ static int copy_database(struct Copier *copier, const char *path) {
                 return failure_set(copier->failure, why.event, why.error,
                         why.path ? why.path : source, "%s", failure_message(&why));
         if (renameat(copier->target_fd, DATABASE_TEMPORARY, copier->target_fd, name) < 0)
-                return failure_set_write(copier->failure, errno, name, "create");
+                return cannot_write(copier, errno, name, "create");
         fd = openat(copier->target_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
         r = fd < 0 ? -errno : digest_fd(fd, digest, &bytes);
         if (r < 0)
-                return failure_set_read(copier->failure, -r, name, "read back");
+                return failure_set_read_at(
+                        copier->failure, -r, copier->target_path, name, "read back");
         if (method != COPY_CLONED)
                 copier->done.bytes_written += bytes;
         return add_file(copier, name, digest, bytes);
@@ -285,8 +296,7 @@ static int copy_entry(struct Copier *copier, const char *path, const char *name)
         struct stat st;
 
         if (fstatat(copier->source_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                return errno == ENOENT ? 0
-                                       : failure_set_read(copier->failure, errno, path, "examine");
+                return errno == ENOENT ? 0 : cannot_read(copier, errno, path);
         if (S_ISDIR(st.st_mode))
                 return copy_directory(copier, path);
         if (!S_ISREG(st.st_mode)) {
@@ -311,19 +321,21 @@ static int copy_entry(struct Copier *copier, const char *path, const char *name)
 static int copy_directory(struct Copier *copier, const char *path) {
         _cleanup_free_ char *target = path[0] ? snapshot_name(path) : strdup(SNAPSHOT_CHROMA);
         _cleanup_closedir_ DIR *stream = NULL;
-        int fd, r;
+        _cleanup_close_ int fd = -1;
+        int r;
 
         if (!target)
                 return failure_out_of_memory(copier->failure);
         if (mkdirat(copier->target_fd, target, DIRECTORY_MODE) < 0)
-                return failure_set_write(copier->failure, errno, target, "create");
+                return cannot_write(copier, errno, target, "create");
         fd = openat(copier->source_fd, path[0] ? path : ".",
                 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0 && errno == ENOENT)
                 return 0;
         stream = fd < 0 ? NULL : fdopendir(fd);
         if (!stream)
-                return failure_set_read(copier->failure, errno, target, "read the directory");
+                return cannot_read(copier, errno, path);
+        fd = -1; /* the stream has it now */
 
         for (;;) {
                 _cleanup_free_ char *below = NULL;
@@ -332,8 +344,7 @@ static int copy_directory(struct Copier *copier, const char *path) {
                 errno = 0;
                 entry = readdir(stream);
                 if (!entry && errno != 0)
-                        return failure_set_read(
-                                copier->failure, errno, target, "read the directory");
+                        return cannot_read(copier, errno, path);
                 if (!entry)
                         return 0;
                 if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)

@@ -111,6 +111,27 @@ int failure_set_read(struct Failure *failure, int error, const char *path, const
         return set_io(failure, error, path, doing, false);
 }
 
+static int set_io_at(struct Failure *failure, int error, const char *directory, const char *name,
+        const char *doing, bool write) {
+        _cleanup_free_ char *path = NULL;
+
+        if (asprintf(&path, "%s%s%s", directory, name[0] ? "/" : "", name) < 0) {
+                path = NULL;
+                return failure_out_of_memory(failure);
+        }
+        return set_io(failure, error, path, doing, write);
+}
+
+int failure_set_write_at(struct Failure *failure, int error, const char *directory,
+        const char *name, const char *doing) {
+        return set_io_at(failure, error, directory, name, doing, true);
+}
+
+int failure_set_read_at(struct Failure *failure, int error, const char *directory, const char *name,
+        const char *doing) {
+        return set_io_at(failure, error, directory, name, doing, false);
+}
+
 /* Allocates nothing: failure_message() knows the sentence. */
 int failure_out_of_memory(struct Failure *failure) {
         if (failure && !failure_is_set(failure)) {

@@ -38,6 +38,11 @@ int failure_set(struct Failure *failure, enum EventId event, int error, const ch
  * PERMISSION_DENIED, else READ_FAILED; both: OUT_OF_MEMORY, INTERRUPTED. */
 int failure_set_write(struct Failure *failure, int error, const char *path, const char *doing);
 int failure_set_read(struct Failure *failure, int error, const char *path, const char *doing);
+/* The same on `name` in `directory`, for who has the directory open; "" is the directory itself. */
+int failure_set_write_at(struct Failure *failure, int error, const char *directory,
+        const char *name, const char *doing);
+int failure_set_read_at(struct Failure *failure, int error, const char *directory, const char *name,
+        const char *doing);
 
 int failure_out_of_memory(struct Failure *failure); /* -ENOMEM */
 

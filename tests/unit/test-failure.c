@@ -127,6 +127,18 @@ static void test_a_failed_read_says_what_an_operator_must_do(void **state) {
         check_cases(cases, sizeof cases / sizeof cases[0], failure_set_read);
 }
 
+static void test_a_file_in_an_open_directory_is_named_in_full(void **state) {
+        _cleanup_failure_ struct Failure below = { 0 }, itself = { 0 };
+
+        (void) state;
+        assert_int_equal(failure_set_write_at(&below, ENOSPC, "/a", "b/c", "write"), -ENOSPC);
+        assert_string_equal(below.path, "/a/b/c");
+        assert_non_null(strstr(failure_message(&below), "Cannot write /a/b/c: "));
+        assert_int_equal(failure_set_read_at(&itself, EACCES, "/a", "", "read"), -EACCES);
+        assert_string_equal(itself.path, "/a");
+        assert_int_equal(itself.event, EVENT_PERMISSION_DENIED);
+}
+
 static void test_there_is_a_sentence_even_when_memory_ran_out(void **state) {
         _cleanup_failure_ struct Failure failure = { 0 };
         const struct Failure speechless = { .event = EVENT_READ_FAILED };
@@ -193,6 +205,7 @@ int main(void) {
                 cmocka_unit_test(test_no_failure_is_without_an_event),
                 cmocka_unit_test(test_a_failed_write_says_what_an_operator_must_do),
                 cmocka_unit_test(test_a_failed_read_says_what_an_operator_must_do),
+                cmocka_unit_test(test_a_file_in_an_open_directory_is_named_in_full),
                 cmocka_unit_test(test_there_is_a_sentence_even_when_memory_ran_out),
                 cmocka_unit_test(test_stamp_is_kept_whole_and_first),
                 cmocka_unit_test(test_a_cleared_failure_can_be_used_again),

@@ -15,8 +15,8 @@ static int copy(struct Fixture *f) {
         _cleanup_close_ int fd = open(scratch("target"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
         MUST(fd >= 0);
-        return registry_copy(&f->operation, fd, got.manifest, got.warnings, &got.copied, &got.bytes,
-                &f->failure);
+        return registry_copy(&f->operation, fd, scratch("target"), got.manifest, got.warnings,
+                &got.copied, &got.bytes, &f->failure);
 }
 
 static int setup(void **state) {
