@@ -61,7 +61,7 @@ static int parse_wait(const char *argument, void *userdata, struct Failure *fail
         struct Arguments *given = userdata;
 
         given->wait_given = true;
-        return option_parse_number("--wait", argument, 0, WAIT_MAX, &given->wait, failure);
+        return option_parse_number("wait", argument, 0, WAIT_MAX, &given->wait, failure);
 }
 
 static int choose(

@@ -63,6 +63,7 @@ void command_clear(struct Command *command);
 /* At the end of a program that printed to stdout: flushed and checked. WRITE_FAILED. */
 int command_flush(struct Failure *failure);
 
-/* For option parsers: a whole decimal number in [min, max]; the USAGE failure names the option. */
+/* For option parsers: a whole decimal number in [min, max]; the USAGE failure names the option,
+ * which is given without its dashes. */
 int option_parse_number(const char *option, const char *text, uint64_t min, uint64_t max,
         uint64_t *ret_value, struct Failure *failure);

@@ -170,6 +170,10 @@ def test_what_makes_no_sense_is_refused_before_anything_is_done(live, backup, ar
     assert tree(live.path) == before
 
 
+def test_an_option_is_named_as_it_is_given(backup):
+    assert " --wait: soon;" in backup("--wait", "soon").expect(64).stderr
+
+
 def test_the_longest_label_is_taken(live, backup):
     assert backup("--label", "é" * 100, "--json").expect(0).json["label"] == "é" * 100
 
