@@ -37,8 +37,10 @@ static int add_error(
         _cleanup_free_ char *shown = root_path(run, path), *full = NULL;
         const char *root = run->ingest->operation->layout->root;
 
-        if (!shown || asprintf(&full, "%s/%s", root, shown) < 0)
+        if (!shown || asprintf(&full, "%s/%s", root, shown) < 0) {
+                full = NULL;
                 return failure_out_of_memory(run->failure);
+        }
         if (ingest_result_add_error(run->ingest->result, shown, reason) < 0)
                 return failure_out_of_memory(run->failure);
         operation_notice(run->ingest->operation, &(struct Event){ .id = id, .path = full },
@@ -50,8 +52,10 @@ static int skip(struct Run *run, const char *path, const char *reason, bool unkn
         _cleanup_free_ char *longer = NULL;
 
         if (unknown && known_keep(run->known, path) > 0) {
-                if (asprintf(&longer, "%s; what was known of it is kept", reason) < 0)
+                if (asprintf(&longer, "%s; what was known of it is kept", reason) < 0) {
+                        longer = NULL;
                         return failure_out_of_memory(run->failure);
+                }
                 reason = longer;
         }
         return add_error(run, EVENT_INGEST_FILE_SKIPPED, path, "was not ingested", reason);
@@ -60,8 +64,10 @@ static int skip(struct Run *run, const char *path, const char *reason, bool unkn
 static int front_matter_ignored(struct Run *run, const char *path, const char *reason) {
         _cleanup_free_ char *error = NULL;
 
-        if (asprintf(&error, "front matter ignored: %s", reason) < 0)
+        if (asprintf(&error, "front matter ignored: %s", reason) < 0) {
+                error = NULL;
                 return failure_out_of_memory(run->failure);
+        }
         return add_error(run, EVENT_INGEST_FRONT_MATTER_IGNORED, path, "is indexed", error);
 }
 
@@ -198,8 +204,10 @@ static int refuse_removal(struct Run *run, const char *why) {
         if (asprintf(&reason,
                     "%s; its documents are kept: mount it or bring it back, or run "
                     "atocore-ingest --allow-mass-removal if they are to go",
-                    why) < 0)
+                    why) < 0) {
+                reason = NULL;
                 return failure_out_of_memory(run->failure);
+        }
         return add_error(
                 run, EVENT_INGEST_REMOVAL_REFUSED, run->scope->subpath, "seems to be gone", reason);
 }
@@ -270,8 +278,10 @@ int ingest_scope(const struct Ingest *ingest, const struct Scope *scope, struct 
         _cleanup_source_ struct Source *source = NULL;
         int r;
 
-        if (asprintf(&directory, "%s/%s", ingest->operation->layout->sources, scope->source) < 0)
+        if (asprintf(&directory, "%s/%s", ingest->operation->layout->sources, scope->source) < 0) {
+                directory = NULL;
                 return failure_out_of_memory(failure);
+        }
         r = known_load(ingest->db, scope->source, scope->subpath, &known, failure);
         if (r < 0)
                 return r;

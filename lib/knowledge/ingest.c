@@ -16,8 +16,10 @@ static int ingest_sources(const struct Ingest *ingest, struct Failure *failure) 
         for (const char *const *name = layout_source_names; *name; name++) {
                 _cleanup_free_ char *directory = NULL;
 
-                if (asprintf(&directory, "%s/%s", ingest->operation->layout->sources, *name) < 0)
+                if (asprintf(&directory, "%s/%s", ingest->operation->layout->sources, *name) < 0) {
+                        directory = NULL;
                         return failure_out_of_memory(failure);
+                }
                 any = any || access(directory, F_OK) == 0;
         }
         for (const char *const *name = layout_source_names; *name; name++) {

@@ -190,8 +190,10 @@ static int say_cut(struct Retrieval *retrieval) {
         if (!retrieval->degraded ||
                 asprintf(&retrieval->degraded[0],
                         "prompt_cut: only the first %d different words of the prompt were used",
-                        PROMPT_WORDS_MAX) < 0)
+                        PROMPT_WORDS_MAX) < 0) {
+                free(STEAL(retrieval->degraded));
                 return -ENOMEM;
+        }
         return 0;
 }
 

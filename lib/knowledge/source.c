@@ -178,8 +178,10 @@ static int leaves_source(struct Walk *walk, bool is_document, const char *target
         _cleanup_free_ char *escaped = text_escape(target);
         _cleanup_free_ char *reason = NULL;
 
-        if (!escaped || asprintf(&reason, "is a link that leaves its source, to %s", escaped) < 0)
+        if (!escaped || asprintf(&reason, "is a link that leaves its source, to %s", escaped) < 0) {
+                reason = NULL;
                 return -ENOMEM;
+        }
         return problem(walk, is_document, false, reason);
 }
 
