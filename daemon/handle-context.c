@@ -168,7 +168,7 @@ static json_object *duration(const struct Question *question) {
 }
 
 void handle_query(struct Worker *worker, const struct Request *request, struct Response *response) {
-        __attribute__((cleanup(question_clear))) struct Question question = { 0 };
+        _cleanup_(question_clear) struct Question question = { 0 };
         json_object *object;
 
         if (ask(worker, request, &question, response) < 0)
@@ -184,7 +184,7 @@ void handle_query(struct Worker *worker, const struct Request *request, struct R
 
 void handle_context_build(
         struct Worker *worker, const struct Request *request, struct Response *response) {
-        __attribute__((cleanup(question_clear))) struct Question question = { 0 };
+        _cleanup_(question_clear) struct Question question = { 0 };
         _cleanup_pack_ struct Pack *pack = NULL;
         json_object *object;
 

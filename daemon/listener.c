@@ -229,7 +229,7 @@ static int bind_tcp(int fd, const union Address *address, socklen_t size) {
 }
 
 int listeners_add(struct Listeners *listeners, const char *text, struct Failure *failure) {
-        __attribute__((cleanup(listener_clear))) struct Listener listener = { .fd = -1 };
+        _cleanup_(listener_clear) struct Listener listener = { .fd = -1 };
         union Address address;
         socklen_t size;
         int r;

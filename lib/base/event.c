@@ -114,7 +114,7 @@ static const char *code_of(const struct Event *event) {
 /* False when the entry did not get there. MESSAGE is the line that people read: what could not be
  * shown is escaped there (`text`), the fields carry the very bytes. */
 static bool send_to_journal(const struct Event *event, int priority, const char *text) {
-        __attribute__((cleanup(fields_clear))) struct Fields fields = { 0 };
+        _cleanup_(fields_clear) struct Fields fields = { 0 };
         bool whole;
 
         fields.vector = calloc(FIXED_FIELDS + event->n_numbers, sizeof *fields.vector);

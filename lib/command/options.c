@@ -123,7 +123,7 @@ static int argument_kind(const struct Option *option) {
 }
 
 static int table_new(const struct Program *program, struct Table *ret_table) {
-        __attribute__((cleanup(table_clear))) struct Table table = { 0 };
+        _cleanup_(table_clear) struct Table table = { 0 };
         char *letter;
 
         table.n_own = count_options(program->options);
@@ -185,7 +185,7 @@ static int explain(
 /* Goes on after the first failure: somebody who asks for help is to get it. */
 static int parse_options(const struct Program *program, int argc, char *argv[], void *userdata,
         struct Common *common, struct Failure *failure) {
-        __attribute__((cleanup(table_clear))) struct Table table = { 0 };
+        _cleanup_(table_clear) struct Table table = { 0 };
         int result = 0;
 
         if (table_new(program, &table) < 0)
