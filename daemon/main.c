@@ -65,10 +65,8 @@ static int parse_idle_timeout(const char *argument, void *userdata, struct Failu
 
 static const struct Option options[] = {
         { "listen", 0, "ADDR:PORT|unix:PATH",
-                "listen there too; can be given more than once (default: sockets from systemd)",
-                parse_listen },
-        { "idle-timeout", 0, "SEC",
-                "end when nobody asked for so long; with sockets from systemd only",
+                "listen there, too; can be repeated (default: systemd's sockets)", parse_listen },
+        { "idle-timeout", 0, "SEC", "end when idle so long; with systemd's sockets only",
                 parse_idle_timeout },
         { 0 },
 };
