@@ -91,7 +91,7 @@ export url
 show 'curl -s $url/health | jq .'
 
 say 'A context pack, with citations (project by its alias, budget in characters)'
-jq -n --arg prompt "$prompt" '{$prompt, project: "N", budget: 1500}' >"$scratch/request"
+jq -n --arg prompt "$prompt" '{$prompt, project: "N", budget: 2500}' >"$scratch/request"
 show "cat $scratch/request"
 show "curl -s --json @$scratch/request \$url/context/build >$scratch/answer"
 show "jq -r .formatted_context $scratch/answer"

@@ -35,7 +35,7 @@ def test_demo_shows_the_whole_path(tmp_path, reports):
     # Each in the place of the one before it: ingest, context, snapshot, check, damage, retention.
     place = -1
     for sign in ("[ingest_done]", "[daemon_started]", '"status": "ok"',
-                 "### sources/vault/notes/", "'chunks_used': ", "[backup_done]",
+                 "### sources/vault/notes/", '"chunks_used":', "[backup_done]",
                  "[snapshot_valid]", "db/atocore.db: OK", "checksum_mismatch", "[exit status 65]",
                  "keep         daily", "later than now"):
         assert sign in done.stdout[place + 1:], f"no {sign} there:\n{done}"
