@@ -11,6 +11,7 @@
 
 #include "lib/base/json-build.h"
 #include "lib/base/json-document.h"
+#include "lib/base/text-stream.h"
 #include "lib/base/text.h"
 #include "lib/knowledge/ingest.h"
 #include "lib/knowledge/registry.h"
@@ -91,16 +92,12 @@ static char *scope_of(const struct Project *const *projects, size_t n) {
 
         if (n == 0)
                 return strdup("all sources");
-        f = open_memstream(&text, &size);
+        f = text_stream_open(&text, &size);
         if (!f)
                 return NULL;
         for (size_t i = 0; i < n; i++)
                 (void) fprintf(f, "%s%s", i > 0 ? ", " : "", projects[i]->id);
-        if (fclose(f) != 0) {
-                free(text);
-                return NULL;
-        }
-        return text;
+        return fclose(f) == 0 ? text : NULL;
 }
 
 static void report_done(

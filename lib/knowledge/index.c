@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/base/sqlite.h"
+#include "lib/base/text-stream.h"
 #include "lib/knowledge/label.h"
 #include "lib/knowledge/staged-chunks.h"
 
@@ -154,20 +155,19 @@ static int bind_evidence(sqlite3_stmt *statement, int parameter, const struct Ev
 /* Tags and aliases as plain words; caller frees. */
 static char *keywords_of(const struct DocumentText *text) {
         char *const *const lists[] = { text->tags, text->aliases };
+        const char *separator = "";
         char *keywords = NULL;
         size_t size;
-        FILE *f = open_memstream(&keywords, &size);
+        FILE *f = text_stream_open(&keywords, &size);
 
         if (!f)
                 return NULL;
         for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
-                for (char *const *word = lists[i]; *word; word++)
-                        (void) fprintf(f, "%s%s", ftell(f) > 0 ? ", " : "", *word);
-        if (fclose(f) != 0) {
-                free(keywords);
-                return NULL;
-        }
-        return keywords;
+                for (char *const *word = lists[i]; *word; word++) {
+                        (void) fprintf(f, "%s%s", separator, *word);
+                        separator = ", ";
+                }
+        return fclose(f) == 0 ? keywords : NULL;
 }
 
 /* That of the text, else the file's name without its extension; caller frees. */
@@ -282,7 +282,7 @@ int index_remove(struct Index *index, int64_t id, struct Failure *failure) {
 static char *json_of_ids(const struct Ids *ids) {
         char *text = NULL;
         size_t size;
-        FILE *f = open_memstream(&text, &size);
+        FILE *f = text_stream_open(&text, &size);
 
         if (!f)
                 return NULL;
@@ -290,11 +290,7 @@ static char *json_of_ids(const struct Ids *ids) {
         for (size_t i = 0; i < ids->n; i++)
                 (void) fprintf(f, "%s%" PRId64, i > 0 ? "," : "", ids->ids[i]);
         (void) fputc(']', f);
-        if (fclose(f) != 0) {
-                free(text);
-                return NULL;
-        }
-        return text;
+        return fclose(f) == 0 ? text : NULL;
 }
 
 static int run_for_ids(struct Index *index, enum Statement which, const struct Ids *ids,

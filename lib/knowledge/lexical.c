@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/base/sqlite.h"
+#include "lib/base/text-stream.h"
 #include "lib/knowledge/scope.h"
 
 /* What a word counts in title, heading_path, keywords and content. */
@@ -42,7 +43,7 @@ static void add(struct Ranking *ranking, size_t top_k, struct Rank rank) {
 static char *rank_sql(const struct Project *project) {
         char *text = NULL;
         size_t size = 0;
-        FILE *sql = open_memstream(&text, &size);
+        FILE *sql = text_stream_open(&text, &size);
 
         if (!sql)
                 return NULL;
@@ -61,11 +62,7 @@ static char *rank_sql(const struct Project *project) {
                              " WHERE documents.source = scope.source"
                              " AND documents.path >= scope.low AND documents.path < scope.high)",
                         sql);
-        if (fclose(sql) != 0) {
-                free(text);
-                return NULL;
-        }
-        return text;
+        return fclose(sql) == 0 ? text : NULL;
 }
 
 int lexical_rank(sqlite3 *db, const struct Project *project, const struct PromptWords *words,

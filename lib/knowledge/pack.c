@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "lib/base/text-stream.h"
 #include "lib/base/text.h"
 #include "lib/base/utf8.h"
 #include "lib/knowledge/enclose.h"
@@ -45,7 +46,7 @@ static bool write_line_text(FILE *stream, const char *before, const char *text) 
 }
 
 static int write_header(struct Piece *piece, const char *project_id) {
-        FILE *stream = open_memstream(&piece->text, &piece->size);
+        FILE *stream = text_stream_open(&piece->text, &piece->size);
         bool done;
 
         if (!stream)
@@ -57,7 +58,7 @@ static int write_header(struct Piece *piece, const char *project_id) {
 }
 
 static int write_chunk(struct Piece *piece, const struct Chunk *chunk) {
-        FILE *stream = open_memstream(&piece->text, &piece->size);
+        FILE *stream = text_stream_open(&piece->text, &piece->size);
         bool done;
 
         if (!stream)
@@ -162,7 +163,7 @@ static int write_context(const struct Retrieval *retrieval, const char *project_
         r = write_header(&header, project_id);
         if (r < 0)
                 return r;
-        context = open_memstream(&pack->formatted_context, &size);
+        context = text_stream_open(&pack->formatted_context, &size);
         if (!context)
                 return -ENOMEM;
         r = fill(retrieval, &header, budget, context, pack);

@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "lib/base/sqlite.h"
+#include "lib/base/text-stream.h"
 
 /* That of chunks_fts (schema.c); a test compares them. */
 #define TOKENIZER "porter"
@@ -150,7 +151,7 @@ struct PromptWords *prompt_words_free(struct PromptWords *words) {
 char *prompt_words_expression(const struct PromptWords *words) {
         char *text = NULL;
         size_t size = 0;
-        FILE *expression = open_memstream(&text, &size);
+        FILE *expression = text_stream_open(&text, &size);
 
         if (!expression)
                 return NULL;
@@ -165,9 +166,5 @@ char *prompt_words_expression(const struct PromptWords *words) {
                 }
                 (void) fputc('"', expression);
         }
-        if (fclose(expression) != 0) {
-                free(text);
-                return NULL;
-        }
-        return text;
+        return fclose(expression) == 0 ? text : NULL;
 }

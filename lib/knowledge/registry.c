@@ -10,6 +10,7 @@
 #include "lib/base/file-io.h"
 #include "lib/base/json-document.h"
 #include "lib/base/layout.h"
+#include "lib/base/text-stream.h"
 #include "lib/base/text.h"
 #include "lib/base/utf8.h"
 
@@ -396,15 +397,11 @@ const struct Project *registry_find(const struct Registry *registry, const char 
 char *registry_known_ids(const struct Registry *registry) {
         char *text = NULL;
         size_t size = 0;
-        FILE *stream = open_memstream(&text, &size);
+        FILE *stream = text_stream_open(&text, &size);
 
         if (!stream)
                 return NULL;
         for (size_t i = 0; i < registry->n_projects; i++)
                 (void) fprintf(stream, "%s%s", i > 0 ? ", " : "", registry->projects[i].id);
-        if (fclose(stream) != 0) {
-                free(text);
-                return NULL;
-        }
-        return text;
+        return fclose(stream) == 0 ? text : NULL;
 }

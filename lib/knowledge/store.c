@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/base/lock.h"
+#include "lib/base/text-stream.h"
 #include "lib/knowledge/schema.h"
 #include "lib/knowledge/scope.h"
 
@@ -183,7 +184,7 @@ int store_counts(struct Store *store, struct StoreCounts *ret_counts, struct Fai
 static char *project_counts_sql(const struct Project *project) {
         char *text = NULL;
         size_t size = 0;
-        FILE *sql = open_memstream(&text, &size);
+        FILE *sql = text_stream_open(&text, &size);
 
         if (!sql)
                 return NULL;
@@ -196,11 +197,7 @@ static char *project_counts_sql(const struct Project *project) {
                      " SELECT (SELECT count(*) FROM ids),"
                      " (SELECT count(*) FROM ids CROSS JOIN chunks ON document_id = ids.id)",
                 sql);
-        if (fclose(sql) != 0) {
-                free(text);
-                return NULL;
-        }
-        return text;
+        return fclose(sql) == 0 ? text : NULL;
 }
 
 int store_project_counts(struct Store *store, const struct Project *project,
