@@ -50,6 +50,24 @@ static void test_a_long_list_is_split_between_its_items(void **state) {
         }
 }
 
+static void test_headings_in_long_quotes_and_lists_are_text(void **state) {
+        (void) state;
+        static const char *const units[] = { "> # B\n>\n> text\n>\n", "- # B\n\n  text\n\n" };
+
+        for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+                _cleanup_free_ char *inner = repeat(units[i], 500), *text = NULL;
+
+                assert_true(asprintf(&text, "# A\n\n%s", inner) > 0);
+                _cleanup_document_text_ struct DocumentText *document =
+                        chunk_bytes(text, strlen(text), DOCUMENT_MARKDOWN);
+                assert_true(document->n_chunks > 3);
+                for (size_t k = 0; k < document->n_chunks; k++) {
+                        assert_string_equal(document->chunks[k].heading_path[0], "A");
+                        assert_null(document->chunks[k].heading_path[1]);
+                }
+        }
+}
+
 /* One code block of each kind, far longer than a chunk, in a document of other text. */
 static void expect_whole_code(
         const char *before, const char *opening, const char *line, const char *closing) {
@@ -167,7 +185,9 @@ static void test_an_endless_line_is_cut_behind_sentences_then_words_then_charact
         };
 
         for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-                _cleanup_free_ char *text = repeat(cases[i].unit, 4000);
+                _cleanup_free_ char *units = repeat(cases[i].unit, 4000), *text = NULL;
+
+                assert_true(asprintf(&text, "x%s", units) > 0);
                 _cleanup_document_text_ struct DocumentText *document =
                         chunk_bytes(text, strlen(text), DOCUMENT_MARKDOWN);
                 size_t n = strlen(cases[i].end);
@@ -222,6 +242,7 @@ static void test_no_line_is_lost(void **state) {
         (void) state;
         static const char *const texts[] = {
                 "[a]: /u\n\n[b]: /u\n",
+                "# A\n[a]: /u\n## B\ntext\n",
                 "text\n[a]: /u\n\n# H\n[b]: /u\n\n```\nc\n```\n[d]: /u\n",
                 "-\n  item\n\n-\n\n  > quote\n\n  1. x\n\n     y\n* * *\n",
                 "> a\nlazy\n\n<!-- comment\n\n-->\n<b>\n\n&nbsp;\n\\\n",
@@ -249,6 +270,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_a_long_section_is_split_between_its_blocks),
                 cmocka_unit_test(test_a_long_list_is_split_between_its_items),
+                cmocka_unit_test(test_headings_in_long_quotes_and_lists_are_text),
                 cmocka_unit_test(test_code_blocks_are_never_split),
                 cmocka_unit_test(test_an_open_code_block_goes_to_the_end),
                 cmocka_unit_test(test_a_heading_stays_with_code_that_is_too_long),

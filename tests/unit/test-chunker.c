@@ -183,6 +183,18 @@ static void test_broken_front_matter_is_text_and_says_so(void **state) {
                 "H > [4-5] # H\\ntext\n");
 }
 
+static void test_far_more_than_front_matter_is_a_document_that_starts_with_a_line(void **state) {
+        (void) state;
+        _cleanup_free_ char *words = repeat("word\n", 20000);
+        _cleanup_free_ char *text = NULL;
+
+        assert_true(asprintf(&text, "---\n# Head\n%s\n---\n", words) > 0);
+        _cleanup_document_text_ struct DocumentText *document =
+                chunk_bytes(text, strlen(text), DOCUMENT_MARKDOWN);
+        assert_non_null(document->front_matter_error);
+        assert_string_equal(document->title, "Head");
+}
+
 static void test_three_dashes_later_or_left_open_are_no_front_matter(void **state) {
         (void) state;
         expect_chunks("\n---\ntitle: T\n---\n",
@@ -217,6 +229,8 @@ int main(void) {
                         test_the_title_is_of_front_matter_else_of_the_first_level_1_heading),
                 cmocka_unit_test(test_front_matter_is_in_no_chunk_and_lines_still_count),
                 cmocka_unit_test(test_broken_front_matter_is_text_and_says_so),
+                cmocka_unit_test(
+                        test_far_more_than_front_matter_is_a_document_that_starts_with_a_line),
                 cmocka_unit_test(test_three_dashes_later_or_left_open_are_no_front_matter),
                 cmocka_unit_test(test_plain_text_has_no_markup),
         };

@@ -139,12 +139,12 @@ static void test_a_label_is_one_bounded_line(void **state) {
         assert_non_null(yaml);
         expect("title: \"  a\\n\\tb\\x07c  \"", "a b c", STRINGS(), STRINGS());
 
-        strcpy(yaml, "title: ");
+        strcpy(yaml, "title: x");
         for (size_t i = 0; i < 1000; i++)
                 strcat(yaml, "\xe2\x82\xac");
         _cleanup_front_matter_ struct FrontMatter *front_matter = read_yaml(yaml);
-        assert_int_equal(strlen(front_matter->title), 240);
-        assert_true(utf8_is_valid(front_matter->title, 240));
+        assert_int_equal(strlen(front_matter->title), 238);
+        assert_true(utf8_is_valid(front_matter->title, 238));
 }
 
 static void test_broken_yaml_names_the_line_of_the_file(void **state) {
