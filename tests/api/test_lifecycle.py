@@ -279,8 +279,8 @@ def test_serving_daemon_holds_the_store_lock(root, daemon):
 def test_second_signal_stops_a_long_operation_cleanly(filled, start_daemon, notifications):
     daemon = start_daemon(env={"NOTIFY_SOCKET": notifications.path})
     filled.chroma.mkdir()
-    with open(filled.chroma / "large.bin", "wb") as large:
-        large.truncate(1 << 30)
+    for number in range(3000):
+        (filled.chroma / f"{number}.bin").write_bytes(b"x" * 4096)
     call = in_thread(daemon.post, "/admin/backup", {"include_chroma": True})
     wait_until(filled.leftovers, "the backup to be under way")
     daemon.process.send_signal(signal.SIGTERM)
