@@ -37,6 +37,11 @@ static int open_parent(const struct Layout *layout, int *ret_fd, struct Failure 
         r = make_directory_at(AT_FDCWD, layout->snapshots);
         if (r < 0)
                 return failure_set_write(failure, -r, layout->snapshots, "create");
+        /* Its name as well, made now or by a run that was cut short: a first snapshot could go with
+         * it. */
+        r = sync_directory_at(AT_FDCWD, layout->backups);
+        if (r < 0)
+                return failure_set_write(failure, -r, layout->backups, "sync");
         fd = open(layout->snapshots, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0)
                 return failure_set_write(failure, errno, layout->snapshots, "open");

@@ -296,5 +296,6 @@ def test_all_of_it_is_on_disk_before_it_has_a_name_and_its_name_before_it_is_tol
         expected = {str(path.relative_to(directory)) for path in directory.rglob("*")
                     if path.is_dir() or path.stat().st_nlink == 1} | {""}
         assert before == expected
+        assert synced[str(small.snapshots.parent)] < published
         assert published < synced[str(small.snapshots)] < told
         assert {path.stat().st_nlink for path in directory.rglob("*") if path.is_file()} <= {1, 2}
