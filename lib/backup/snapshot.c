@@ -2,6 +2,7 @@
 
 #include "lib/backup/snapshot.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "lib/backup/manifest.h"
 #include "lib/backup/metadata.h"
 #include "lib/backup/state.h"
+#include "lib/base/json-build.h"
 
 struct Snapshot *snapshot_free(struct Snapshot *snapshot) {
         if (!snapshot)
@@ -36,10 +38,8 @@ static int apply_state(json_object *metadata, json_object *state) {
 
                 if (!json_object_object_get_ex(state, members[i], &value) || !value)
                         continue;
-                if (json_object_object_add(metadata, members[i], json_object_get(value)) < 0) {
-                        json_object_put(value);
+                if (!json_set(metadata, members[i], json_object_get(value)))
                         return -ENOMEM;
-                }
         }
         return 0;
 }
@@ -110,59 +110,41 @@ int snapshot_describe(const struct Layout *layout, const char *stamp,
         return 0;
 }
 
-/* Names of the directories in backups/snapshots/ but for dot-names, sorted; no directory: none. */
-static int list_names(
-        const struct Layout *layout, char ***ret_names, size_t *ret_n, struct Failure *failure) {
-        struct dirent **entries = NULL;
-        char **names = NULL;
-        size_t n = 0;
-        int count = scandir(layout->snapshots, &entries, NULL, alphasort);
-
-        if (count < 0 && errno != ENOENT)
-                return failure_set_read(failure, errno, layout->snapshots, "read the directory");
-        if (count > 0)
-                names = calloc((size_t) count, sizeof *names);
-        for (int i = 0; i < count; i++) {
-                if (names && entries[i]->d_name[0] != '.') {
-                        names[n] = strdup(entries[i]->d_name);
-                        if (names[n])
-                                n++;
-                        else {
-                                while (n > 0)
-                                        free(names[--n]);
-                                free(names);
-                                names = NULL;
-                        }
-                }
-                free(entries[i]);
-        }
-        free(entries);
-        if (count > 0 && !names)
-                return failure_out_of_memory(failure);
-        *ret_names = names;
-        *ret_n = n;
-        return 0;
-}
-
-struct Names {
-        char **names;
+/* What is in backups/snapshots/ but for dot-names, by name. */
+struct Entries {
+        struct dirent **list;
         size_t n;
 };
 
-static void names_clear(struct Names *names) {
-        for (size_t i = 0; i < names->n; i++)
-                free(names->names[i]);
-        free(names->names);
+static void entries_clear(struct Entries *entries) {
+        for (size_t i = 0; i < entries->n; i++)
+                free(entries->list[i]);
+        free(entries->list);
+}
+
+static int is_shown(const struct dirent *entry) {
+        return entry->d_name[0] != '.';
+}
+
+/* No directory: none. */
+static int list_entries(
+        const struct Layout *layout, struct Entries *ret_entries, struct Failure *failure) {
+        int n = scandir(layout->snapshots, &ret_entries->list, is_shown, alphasort);
+
+        if (n < 0 && errno != ENOENT)
+                return failure_set_read(failure, errno, layout->snapshots, "read the directory");
+        ret_entries->n = n > 0 ? (size_t) n : 0;
+        return 0;
 }
 
 int snapshot_list(const struct Layout *layout, struct Snapshot ***ret_snapshots, size_t *ret_n,
         struct Failure *failure) {
-        _cleanup_(names_clear) struct Names all = { 0 };
+        _cleanup_(entries_clear) struct Entries all = { 0 };
         struct Snapshot **snapshots;
         size_t n = 0;
         int r;
 
-        r = list_names(layout, &all.names, &all.n, failure);
+        r = list_entries(layout, &all, failure);
         if (r < 0)
                 return r;
         snapshots = calloc(all.n + 1, sizeof *snapshots);
@@ -171,13 +153,13 @@ int snapshot_list(const struct Layout *layout, struct Snapshot ***ret_snapshots,
         for (size_t i = 0; i < all.n; i++) {
                 _cleanup_failure_ struct Failure why = { 0 };
 
-                if (!stamp_is_valid(all.names[i]))
+                if (!stamp_is_valid(all.list[i]->d_name))
                         continue;
-                r = snapshot_describe(layout, all.names[i], &snapshots[n], &why);
+                r = snapshot_describe(layout, all.list[i]->d_name, &snapshots[n], &why);
                 if (r == -ENOENT)
                         continue; /* deleted meanwhile, or no directory */
                 if (r < 0)        /* it is there, and must not hide the others */
-                        snapshots[n] = snapshot_new(layout, all.names[i]);
+                        snapshots[n] = snapshot_new(layout, all.list[i]->d_name);
                 if (!snapshots[n]) {
                         snapshot_list_free(snapshots, n);
                         return failure_out_of_memory(failure);
@@ -191,23 +173,23 @@ int snapshot_list(const struct Layout *layout, struct Snapshot ***ret_snapshots,
 
 int snapshot_latest(const struct Layout *layout, int64_t now, char ret_stamp[STAMP_SIZE],
         size_t *ret_skipped_future, struct Failure *failure) {
-        _cleanup_(names_clear) struct Names all = { 0 };
+        _cleanup_(entries_clear) struct Entries all = { 0 };
         size_t skipped = 0;
         int r;
 
-        r = list_names(layout, &all.names, &all.n, failure);
+        r = list_entries(layout, &all, failure);
         if (r < 0)
                 return r;
         for (size_t i = all.n; i > 0; i--) {
                 int64_t made;
 
-                if (stamp_parse(all.names[i - 1], &made) < 0)
+                if (stamp_parse(all.list[i - 1]->d_name, &made) < 0)
                         continue;
                 if (made > now) {
                         skipped++;
                         continue;
                 }
-                memcpy(ret_stamp, all.names[i - 1], STAMP_SIZE);
+                memcpy(ret_stamp, all.list[i - 1]->d_name, STAMP_SIZE);
                 if (ret_skipped_future)
                         *ret_skipped_future = skipped;
                 return 0;
@@ -232,16 +214,15 @@ json_object *snapshot_list_to_json(
                 /* The directory's name is what every request goes by, whatever its metadata says.
                  */
                 if (!entry ||
-                        json_object_object_add(
-                                entry, "stamp", json_object_new_string(snapshots[i]->stamp)) < 0 ||
-                        json_object_array_add(array, entry) < 0) {
+                        !json_set(entry, "stamp", json_object_new_string(snapshots[i]->stamp))) {
                         json_object_put(entry);
                         return NULL;
                 }
+                if (!json_append(array, entry))
+                        return NULL;
         }
-        if (json_object_object_add(
-                    object, "backup_dir", json_object_new_string(layout->snapshots)) < 0 ||
-                json_object_object_add(object, "backups", json_object_get(array)) < 0)
+        if (!json_set(object, "backup_dir", json_object_new_string(layout->snapshots)) ||
+                !json_set(object, "backups", STEAL(array)))
                 return NULL;
         return STEAL(object);
 }
@@ -259,12 +240,12 @@ static void describe_for_retention(json_object *metadata, struct RetentionInput 
 
 int snapshot_retention_inputs(const struct Layout *layout, struct RetentionInput **ret_inputs,
         size_t *ret_n, struct Failure *failure) {
-        _cleanup_(names_clear) struct Names all = { 0 };
+        _cleanup_(entries_clear) struct Entries all = { 0 };
         _cleanup_free_ struct RetentionInput *inputs = NULL;
         size_t n = 0;
         int r;
 
-        r = list_names(layout, &all.names, &all.n, failure);
+        r = list_entries(layout, &all, failure);
         if (r < 0)
                 return r;
         inputs = calloc(all.n + 1, sizeof *inputs);
@@ -276,7 +257,7 @@ int snapshot_retention_inputs(const struct Layout *layout, struct RetentionInput
                 _cleanup_failure_ struct Failure why = { 0 };
 
                 *input = (struct RetentionInput){ 0 };
-                memcpy(input->name, all.names[i], strlen(all.names[i]) + 1);
+                memcpy(input->name, all.list[i]->d_name, strlen(all.list[i]->d_name) + 1);
                 if (stamp_is_valid(input->name)) {
                         r = snapshot_describe(layout, input->name, &snapshot, &why);
                         if (r == -ENOMEM)
