@@ -13,11 +13,6 @@
 #include "lib/base/json-document.h"
 #include "lib/knowledge/interaction.h"
 
-/* A page is read in pieces and ends early where its records are large: 500 of them could be 500 MB.
- * `next` leads on from there. */
-#define PAGE_PIECE 16
-#define PAGE_BYTES (4u << 20)
-
 /* Documents. */
 
 static json_object *document_or_null(const char *text) {
@@ -42,15 +37,14 @@ static json_object *interaction_to_json(const struct Interaction *interaction) {
         return object;
 }
 
-static size_t size_of(const struct Interaction *interaction) {
-        const char *const texts[] = { interaction->prompt, interaction->response,
-                interaction->response_summary, interaction->chunks_used,
-                interaction->context_pack };
-        size_t size = 0;
+static json_object *page_to_json(const struct Interaction *interactions, size_t n, int64_t next) {
+        json_object *object = json_object_new_object(), *list = json_object_new_array();
 
-        for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-                size += texts[i] ? strlen(texts[i]) : 0;
-        return size;
+        for (size_t i = 0; i < n; i++)
+                document_append(list, interaction_to_json(&interactions[i]));
+        document_add(object, "interactions", list);
+        document_add(object, "next", next > 0 ? json_object_new_int64(next) : NULL);
+        return object;
 }
 
 /* Saving. */
@@ -166,64 +160,29 @@ static int parse_filter(const struct Request *request, struct InteractionFilter 
         return r;
 }
 
-/* Appends the next piece. *ret_bytes grows by what it holds, `limit` shrinks by how many they are,
- * `before` is the place to go on from, 0 at the end. */
-static int read_piece(struct Store *store, struct InteractionFilter *filter, uint64_t *limit,
-        json_object *list, size_t *ret_bytes, struct Failure *failure) {
-        struct Interaction *interactions = NULL;
-        int64_t next = 0;
-        size_t n = 0;
-        int r;
-
-        filter->limit = *limit < PAGE_PIECE ? *limit : PAGE_PIECE;
-        r = interaction_list(store, filter, &interactions, &n, &next, failure);
-        if (r < 0)
-                return r;
-        for (size_t i = 0; i < n; i++) {
-                *ret_bytes += size_of(&interactions[i]);
-                document_append(list, interaction_to_json(&interactions[i]));
-        }
-        interaction_list_free(interactions, n);
-        *limit -= n;
-        filter->before = next;
-        return 0;
-}
-
 void handle_interactions(
         struct Worker *worker, const struct Request *request, struct Response *response) {
         struct InteractionFilter filter = { .since = INT64_MIN,
                 .limit = INTERACTION_LIMIT_DEFAULT };
         _cleanup_failure_ struct Failure failure = { 0 };
-        _cleanup_json_ json_object *list = NULL;
         _cleanup_free_ char *project_id = NULL;
+        struct Interaction *interactions;
         const char *project = NULL;
-        json_object *object;
         struct Store *store;
-        size_t bytes = 0;
+        int64_t next;
+        size_t n;
 
         if (parse_filter(request, &filter, &project, response) < 0 ||
                 resolve_project(worker, project, &project_id, response) < 0 ||
                 worker_store(worker, &store, response) < 0)
                 return;
         filter.project_id = project_id;
-
-        list = json_object_new_array();
-        object = json_object_new_object();
-        for (uint64_t limit = filter.limit; list && limit > 0 && bytes < PAGE_BYTES;) {
-                if (read_piece(store, &filter, &limit, list, &bytes, &failure) < 0) {
-                        (void) json_object_put(object);
-                        (void) response_failure(response, &failure);
-                        return;
-                }
-                if (filter.before == 0)
-                        break;
+        if (interaction_list(store, &filter, &interactions, &n, &next, &failure) < 0) {
+                (void) response_failure(response, &failure);
+                return;
         }
-        if (object) {
-                document_add(object, "interactions", STEAL(list));
-                document_add(object, "next",
-                        filter.before > 0 ? json_object_new_int64(filter.before) : NULL);
-        }
-        response_json(response, HTTP_OK, object);
+        response_json(response, HTTP_OK, page_to_json(interactions, n, next));
+        interaction_list_free(interactions, n);
 }
 
 static int parse_id(const char *text, int64_t *ret_id) {
