@@ -156,6 +156,9 @@ class Report:
                    for column in ("name", "value", "target")]
         lines = []
         for row in self.rows:
+            if row.outcome in ("skip", "FAIL"):
+                lines.append(f"{row.name.ljust(columns[0])}  {row.value}")
+                continue
             lines.append("  ".join((row.name.ljust(columns[0]), row.value.rjust(columns[1]),
                                     row.target.ljust(columns[2]), row.outcome)).rstrip())
         return "\n".join(lines)

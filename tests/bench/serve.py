@@ -13,7 +13,7 @@ import subprocess
 import time
 
 import measure
-from measure import MIB, Broken, Skip, need, run, spread
+from measure import Broken, Skip, need, run, spread
 from support import build
 from support.container import ROOT, Container, unavailable
 from support.daemon import Daemon, free_port
@@ -23,7 +23,7 @@ from support.wait import wait_until
 WRK_ROUNDS = 3
 WRK_SECONDS = 5
 START_ROUNDS = 15
-ACTIVATION_ROUNDS = 15
+ACTIVATION_ROUNDS = 25
 
 REQUEST = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
@@ -217,7 +217,8 @@ def measure_activation(report, *_):
         raise Skip(reason)
     container = Container(f"atocore-bench-{os.getpid()}")
     try:
-        container.shell(f"systemctl stop 'atocore*.timer'; echo '# Note' >{ROOT}/sources/vault/a.md")
+        container.systemctl("stop", "atocore*.timer")
+        container.write(f"{ROOT}/sources/vault/note.md", "# Note\n")
         container.systemctl("start", "atocore-ingest.service")
         install_trivial(container)
         rounds = json.loads(container.run("python3", "-c", ASK, ACTIVATION_ROUNDS + 1).stdout)
