@@ -48,6 +48,7 @@ int seal_snapshot(const struct Staging *staging, struct Manifest *manifest,
         return 0;
 }
 
+/* Power gone in between: a staging directory still, which goes with the next run. */
 int unseal_snapshot(const struct Staging *staging, struct Failure *failure) {
         if (unlinkat(staging->dir_fd, METADATA_NAME, 0) < 0 ||
                 unlinkat(staging->dir_fd, MANIFEST_NAME, 0) < 0)

@@ -216,6 +216,8 @@ int state_remove(const struct Layout *layout, const char *stamp) {
                 return 0;
         if (directory < 0)
                 return directory;
+        /* Power gone before the sync: the state may still be there, whole; prune.c says what becomes
+         * of it. */
         if (unlinkat(directory, name, 0) < 0)
                 return errno == ENOENT ? 0 : -errno;
         return sync_directory_at(directory, ".");
@@ -251,7 +253,8 @@ int state_remove_leftovers(const struct Layout *layout, uint64_t *ret_removed) {
                 return r;
         }
 
-        /* Writers hold the lock that we hold, so whoever made these is gone. */
+        /* Writers hold the lock that we hold, so whoever made these is gone. What power brings back
+         * goes with the next run. */
         while (errno = 0, (entry = readdir(stream))) {
                 if (!is_temporary(entry->d_name))
                         continue;

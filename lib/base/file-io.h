@@ -25,7 +25,8 @@ int read_file_at(int dir_fd, const char *path, size_t max, char **ret_data, size
 int read_fd(int fd, size_t max, char **ret_data, size_t *ret_size);
 
 /* Creates `name` (which must not exist: -EEXIST), writes and fsyncs it. On failure nothing is left
- * of it. The directory is not synced: a caller that makes many files syncs once. */
+ * of it. The directory is not synced: a caller that makes many files syncs once. If power goes
+ * before that the file may be absent, and before this returned, cut short. */
 int write_new_file_at(int dir_fd, const char *name, const void *data, size_t size);
 
 /* Replaces `name` (a plain file name or a path) by temporary file, fsync, rename, fsync of the
@@ -42,7 +43,8 @@ int make_directory_at(int dir_fd, const char *path);
 int make_directories(const char *base, const char *path);
 
 /* A directory entry and all below it; never follows a link, never leaves the file system it
- * starts on (-EXDEV). Absent is fine. */
+ * starts on (-EXDEV). Absent is fine. If power goes, any part of the tree may be left: it is for
+ * what has no name that anybody reads. */
 int remove_tree_at(int dir_fd, const char *name);
 
 enum CopyMethod {
