@@ -216,8 +216,8 @@ int state_remove(const struct Layout *layout, const char *stamp) {
                 return 0;
         if (directory < 0)
                 return directory;
-        /* Power gone before the sync: the state may still be there, whole; prune.c says what becomes
-         * of it. */
+        /* Power gone before the sync: the state may still be there, whole; prune.c says what
+         * becomes of it. */
         if (unlinkat(directory, name, 0) < 0)
                 return errno == ENOENT ? 0 : -errno;
         return sync_directory_at(directory, ".");
