@@ -47,6 +47,10 @@ struct Operation worker_operation(struct Worker *worker) {
 int worker_store(struct Worker *worker, struct Store **ret_store, struct Response *response) {
         _cleanup_failure_ struct Failure failure = { 0 };
 
+        /* Deleted or replaced by hand, past the locks: nothing may be answered out of the old file,
+         * and nothing acknowledged that is written into it. */
+        if (worker->store && store_has_moved(worker->store))
+                worker_close_store(worker);
         if (!worker->store) {
                 struct Operation operation = worker_operation(worker);
                 int r = store_open(&operation, worker->store_mode, &worker->store, &failure);

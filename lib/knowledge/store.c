@@ -123,6 +123,14 @@ int store_open(const struct Operation *operation, enum SqliteMode mode, struct S
         return 0;
 }
 
+bool store_has_moved(struct Store *store) {
+        int moved = 0;
+
+        return sqlite3_file_control(store->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) !=
+                SQLITE_OK ||
+                moved != 0;
+}
+
 struct Store *store_close(struct Store *store) {
         if (!store)
                 return NULL;

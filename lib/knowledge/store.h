@@ -6,6 +6,8 @@
  * counts that /stats and /projects show.
  */
 
+#include <stdbool.h>
+
 #include <stdint.h>
 
 #include "lib/base/operation.h"
@@ -20,6 +22,9 @@ struct Store;
  * a writer is on disk when it returns. Without a storage root: STORAGE_ROOT_MISSING (-ENOENT). */
 int store_open(const struct Operation *operation, enum SqliteMode mode, struct Store **ret_store,
         struct Failure *failure);
+/* Whether the path of the database leads to another file by now, or to none: what is written into
+ * this store from here on is read by nobody. */
+bool store_has_moved(struct Store *store);
 struct Store *store_close(struct Store *store);
 DEFINE_POINTER_CLEANUP(struct Store *, store_close)
 #define _cleanup_store_ _cleanup_(store_closep)

@@ -63,6 +63,20 @@ def test_serves_without_database_and_from_when_there_is_one(root, daemon, run_op
     wait_for_check(daemon, "database", "ok")
 
 
+def test_database_deleted_or_replaced_under_the_daemon_is_used_no_more(filled, daemon, run_op):
+    """Nothing is acknowledged that goes into a file without a name."""
+    daemon.post("/interactions", {"prompt": "x"}).expect(201)
+    for file in filled.database.parent.iterdir():
+        file.unlink()
+    problem(daemon.post("/interactions", {"prompt": "lost"}), 503, "database_missing")
+    problem(daemon.post("/query", {"prompt": "isopropanol"}), 503, "database_missing")
+
+    run_op("atocore-ingest").expect(0)
+    assert daemon.post("/interactions", {"prompt": "kept"}).expect(201).json["id"] == 1
+    assert daemon.post("/query", {"prompt": "isopropanol"}).expect(200).json["chunks"]
+    run_op("atocore-backup").expect(0)
+
+
 def make_foreign(root):
     root.make_database()
 
