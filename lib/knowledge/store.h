@@ -7,7 +7,6 @@
  */
 
 #include <stdbool.h>
-
 #include <stdint.h>
 
 #include "lib/base/operation.h"
