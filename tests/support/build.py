@@ -54,6 +54,7 @@ def environment(reports=None, **extra):
            and name not in ("JOURNAL_STREAM", "CREDENTIALS_DIRECTORY", "WATCHDOG_USEC",
                             "WATCHDOG_PID", "http_proxy", "https_proxy", "no_proxy")}
     env["LC_ALL"] = "C.UTF-8"
+    env["TERM"] = "xterm"  # where a test has a terminal
     env["TZ"] = "America/St_Johns"  # nothing may depend on the local time zone
     if sanitizers() != "none":
         common = f"exitcode={SANITIZER_STATUS}:halt_on_error=1:print_stacktrace=1"
