@@ -63,6 +63,9 @@ int jobs_new(struct Daemon *daemon, struct Jobs **ret_jobs) {
         jobs->daemon = daemon;
         jobs->fd = STEAL_FD(fd);
 
+        /* As the threads will do when they end. glibc sets up its malloc in the first call, and
+         * under a sanitizer, which has a malloc of its own, two of them could be the first. */
+        (void) malloc_trim(0);
         (void) pthread_attr_init(&jobs->attributes);
         (void) pthread_attr_setstacksize(&jobs->attributes, STACK_SIZE);
         (void) pthread_mutex_init(&jobs->mutex, NULL);
