@@ -73,7 +73,7 @@ def alone():
     reason = unavailable()
     if reason:
         pytest.skip(reason)
-    container = Container(f"atocore-docs-{build.build_dir().name}")
+    container = Container()
     try:
         yield container
     finally:

@@ -66,7 +66,7 @@ def test_installation_ends_with_a_daemon_that_answers():
     [block] = [block for block in BLOCKS if block.section == "Install"]
     text = block.text.replace("./run build\nmeson install -C build\n", "")
     assert text != block.text
-    container = Container(f"atocore-readme-{build.build_dir().name}")
+    container = Container()
     try:
         container.shell("systemctl disable --now atocore.target; "
                         "systemctl stop 'atocore*.socket' 'atocore*.timer'")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A booted systemd with AtoCore installed, of which nothing is left afterwards."""
 
+import itertools
 import json
 import os
 import pathlib
@@ -45,9 +46,13 @@ def enter(pid, namespaces, command, check=True, **options):
     return result.expect(0) if check else result
 
 
+# Of the containers of this process: no two share a name, nor with one left by a run that was killed.
+NUMBERS = itertools.count()
+
+
 class Container:
     def __init__(self, name=None):
-        self.cgroup = name or f"atocore-test-{os.getpid()}"
+        self.cgroup = name or f"atocore-test-{os.getpid()}-{next(NUMBERS)}"
         self.console = tempfile.TemporaryFile()
         # Whatever ends this process ends the namespaces, and with them all that is in them.
         self.process = subprocess.Popen(
