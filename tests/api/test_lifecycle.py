@@ -279,8 +279,11 @@ def test_serving_daemon_holds_the_store_lock(root, daemon):
 def test_second_signal_stops_a_long_operation_cleanly(filled, start_daemon, notifications):
     daemon = start_daemon(env={"NOTIFY_SOCKET": notifications.path})
     filled.chroma.mkdir()
-    for number in range(3000):
-        (filled.chroma / f"{number}.bin").write_bytes(b"x" * 4096)
+    # Enough to last until the signals are there, also where the disk is memory.
+    first = filled.chroma / "first.bin"
+    first.write_bytes(b"x" * 4096)
+    for number in range(20000):
+        os.link(first, filled.chroma / f"{number}.bin")
     call = in_thread(daemon.post, "/admin/backup", {"include_chroma": True})
     wait_until(filled.leftovers, "the backup to be under way")
     daemon.process.send_signal(signal.SIGTERM)
