@@ -46,7 +46,7 @@ def enter(pid, namespaces, command, check=True, **options):
     return result.expect(0) if check else result
 
 
-# Of the containers of this process: no two share a name, nor with one left by a run that was killed.
+# Of the containers of this process: no two share a name, nor with one of a run that was killed.
 NUMBERS = itertools.count()
 
 
