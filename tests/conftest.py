@@ -4,6 +4,7 @@
 import os
 import pathlib
 import shutil
+import signal
 import tempfile
 
 import pytest
@@ -15,6 +16,10 @@ from support.run import Operations
 
 
 def pytest_configure(config):
+    # Whoever started us in the background or by nohup(1) had signals ignored, which is inherited.
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     # Programs that became another user must be able to write there.
     reports = pathlib.Path(tempfile.mkdtemp(prefix="atocore-reports-"))
     reports.chmod(0o1777)
