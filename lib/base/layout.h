@@ -19,6 +19,7 @@ struct Layout {
         char *locks;        /* data/locks */
         char *sources;      /* sources: holds one directory per source, read-only input */
         char *logs;
+        char *restore_journal; /* data/restore-journal.json: there while a restore is under way */
         char *backups;
         char *snapshots;   /* backups/snapshots/<stamp> */
         char *archives;    /* backups/archives */
