@@ -10,6 +10,7 @@
 #include "daemon/document.h"
 #include "daemon/fields.h"
 #include "daemon/handlers.h"
+#include "lib/backup/archive.h"
 #include "lib/backup/check.h"
 #include "lib/backup/prune.h"
 #include "lib/backup/snapshot.h"
@@ -56,6 +57,27 @@ static void tell_done(const struct Snapshot *snapshot) {
                 numbers[0].value, numbers[1].value);
 }
 
+/* The archive's path joins what is answered of the snapshot. */
+static int archive_snapshot(
+        const struct Operation *operation, struct Snapshot *snapshot, struct Failure *failure) {
+        struct EventNumber number = { "ATOCORE_BYTES", 0 };
+        _cleanup_free_ char *path = NULL;
+        int r;
+
+        r = archive_create(
+                operation, snapshot->stamp, ARCHIVE_FORMAT_ZSTD, &path, &number.value, failure);
+        if (r < 0)
+                return r;
+        event_emit(&(struct Event){ .id = EVENT_ARCHIVE_DONE,
+                           .stamp = snapshot->stamp,
+                           .path = path,
+                           .numbers = &number,
+                           .n_numbers = 1 },
+                "Archive %s is complete: %" PRIu64 " bytes", path, number.value);
+        document_add(snapshot->metadata, "archive", json_object_new_string(path));
+        return 0;
+}
+
 void handle_backup_create(
         struct Worker *worker, const struct Request *request, struct Response *response) {
         struct Operation operation = worker_operation(worker);
@@ -69,11 +91,6 @@ void handle_backup_create(
                 field_flag(fields, "include_chroma", &options.include_chroma, response) < 0 ||
                 field_flag(fields, "archive", &archive, response) < 0)
                 return;
-        if (archive) {
-                (void) response_problem(response, HTTP_UNPROCESSABLE, "archive_unavailable",
-                        "This version makes no archives; leave archive out, or set it to false");
-                return;
-        }
 
         event_emit(&(struct Event){ .id = EVENT_BACKUP_STARTED, .path = operation.layout->root },
                 "Taking a snapshot of %s%s", operation.layout->root,
@@ -83,6 +100,10 @@ void handle_backup_create(
                 return;
         }
         tell_done(snapshot);
+        if (archive && archive_snapshot(&operation, snapshot, &failure) < 0) {
+                (void) response_failure(response, &failure);
+                return;
+        }
         response_json(response, HTTP_CREATED, snapshot_to_json(snapshot));
         if (asprintf(&response->location, "/admin/backup/%s", snapshot->stamp) < 0)
                 response->location = NULL;

@@ -10,9 +10,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/backup/archive.h"
 #include "lib/backup/metadata.h"
 #include "lib/backup/snapshot.h"
 #include "lib/backup/state.h"
+#include "lib/base/json-build.h"
 #include "lib/base/text.h"
 #include "ops/op.h"
 
@@ -30,6 +32,8 @@ static struct Arguments {
         enum Action action;
         const char *stamp; /* to pin or unpin */
         struct SnapshotOptions options;
+        bool archive;
+        enum ArchiveFormat format;
         bool wait_given;
         uint64_t wait;
 } arguments;
@@ -38,6 +42,17 @@ static int parse_include_chroma(const char *argument, void *userdata, struct Fai
         (void) argument;
         (void) failure;
         ((struct Arguments *) userdata)->options.include_chroma = true;
+        return 0;
+}
+
+static int parse_archive(const char *argument, void *userdata, struct Failure *failure) {
+        struct Arguments *given = userdata;
+
+        given->archive = true;
+        given->format = ARCHIVE_FORMAT_ZSTD;
+        if (argument && archive_format_parse(argument, &given->format) < 0)
+                return failure_set(failure, EVENT_USAGE, EINVAL, NULL,
+                        "\"%s\" is no format of --archive; give zstd, gzip or none", argument);
         return 0;
 }
 
@@ -106,6 +121,28 @@ static uint64_t files_of(json_object *metadata) {
                 number_of(metadata, "chroma_snapshot_files");
 }
 
+/* The archive's path joins what is printed of the snapshot. */
+static int archive(const struct Operation *operation, const struct Arguments *given,
+        struct Snapshot *snapshot, struct Failure *failure) {
+        _cleanup_free_ char *path = NULL;
+        struct EventNumber number = { "ATOCORE_BYTES", 0 };
+        int r;
+
+        r = archive_create(
+                operation, snapshot->stamp, given->format, &path, &number.value, failure);
+        if (r < 0)
+                return r;
+        event_emit(&(struct Event){ .id = EVENT_ARCHIVE_DONE,
+                           .stamp = snapshot->stamp,
+                           .path = path,
+                           .numbers = &number,
+                           .n_numbers = 1 },
+                "Archive %s is complete: %" PRIu64 " bytes", path, number.value);
+        return json_set(snapshot->metadata, "archive", json_object_new_string(path))
+                ? 0
+                : failure_out_of_memory(failure);
+}
+
 static int create(struct Command *command, struct Operation *operation,
         const struct Arguments *given, struct Failure *failure) {
         _cleanup_snapshot_ struct Snapshot *snapshot = NULL;
@@ -132,6 +169,11 @@ static int create(struct Command *command, struct Operation *operation,
                            .n_numbers = sizeof numbers / sizeof numbers[0] },
                 "Snapshot %s is complete: %" PRIu64 " bytes in %" PRIu64 " files, %" PRIu64 " ms",
                 snapshot->stamp, numbers[0].value, numbers[1].value, numbers[2].value);
+        if (given->archive) {
+                r = archive(operation, given, snapshot, failure);
+                if (r < 0)
+                        return r;
+        }
         return command->json ? op_print_json(json_object_get(snapshot->metadata), failure) : 0;
 }
 
@@ -213,9 +255,11 @@ static int run(struct Command *command, struct Operation *operation, void *userd
         const struct SnapshotOptions *options = &given->options;
 
         if (given->action != ACTION_CREATE &&
-                (options->include_chroma || options->pinned || options->label || given->wait_given))
+                (options->include_chroma || options->pinned || options->label || given->archive ||
+                        given->wait_given))
                 return failure_set(failure, EVENT_USAGE, EINVAL, NULL,
-                        "--include-chroma, --pin, --label and --wait are for taking a snapshot; "
+                        "--include-chroma, --archive, --pin, --label and --wait are for taking a "
+                        "snapshot; "
                         "they do not go with --list, --pin-snapshot or --unpin-snapshot");
         switch (given->action) {
         case ACTION_CREATE:
@@ -235,6 +279,10 @@ int main(int argc, char *argv[]) {
                 { .name = "include-chroma",
                         .help = "Include the vector store",
                         .parse = parse_include_chroma },
+                { .name = "archive",
+                        .argument = "[zstd|gzip|none]",
+                        .help = "Archive the snapshot too, by default with zstd",
+                        .parse = parse_archive },
                 { .name = "pin", .help = "Keep this snapshot for good", .parse = parse_pin },
                 { .name = "label",
                         .argument = "TEXT",

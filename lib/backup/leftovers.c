@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "lib/backup/archive-staging.h"
 #include "lib/backup/removal.h"
 #include "lib/backup/snapshot.h"
 #include "lib/backup/staging.h"
@@ -141,6 +142,8 @@ int leftovers_remove(const struct Operation *operation, int64_t now,
 
         r = staging_remove_abandoned(operation, &abandoned, failure);
         *removed += abandoned;
+        one = archive_staging_remove_abandoned(operation, removed, bytes, failure);
+        r = r < 0 ? r : one;
         one = remove_by_name(&leftovers, failure);
         r = r < 0 ? r : one;
         one = remove_state_files(&leftovers, failure);

@@ -20,6 +20,7 @@
         X(INGEST_DONE,             "be4f2ca82c3243829d52b1cb33de4de7", LOG_INFO,     0) \
         X(BACKUP_STARTED,          "578a3c6b2c6c4cd39689d5244ea1e77d", LOG_INFO,     0) \
         X(BACKUP_DONE,             "7b60080da0b4404aa2b468e897d860e4", LOG_INFO,     0) \
+        X(ARCHIVE_DONE,            "7bb3d8f5e1f240b8996f84a2afefcb0f", LOG_INFO,     0) \
         X(VALIDATE_STARTED,        "50f014271d494945b1076f7e01bd31bf", LOG_INFO,     0) \
         X(SNAPSHOT_VALID,          "b0e929278550468bb8fbced7546c30eb", LOG_INFO,     0) \
         X(PRUNE_STARTED,           "d01965b0ca6d4ed0afb821eadeca76a8", LOG_INFO,     0) \

@@ -172,11 +172,6 @@ def test_unknown_interactions(filled, daemon, id_, status, code):
     problem(daemon.get(f"/interactions/{id_}"), status, code)
 
 
-def test_archive_is_not_pretended(filled, daemon):
-    problem(daemon.post("/admin/backup", {"archive": True}), 422, "archive_unavailable")
-    assert filled.stamps() == []
-
-
 @pytest.mark.parametrize("prompt", [
     '"', "*", "NEAR", "a NEAR/3 b", "-x", "x:y", "(", ")", "AND", "OR NOT", "^a", "+", "{}", "'",
     ";", "\\", "%", "\u202e", "🙂", "\r\n\t", "a" * 100_000, "isopropanol " * 5000,

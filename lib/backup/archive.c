@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Making an archive. What has an archive's name is whole and on disk:
+ *
+ *   staged    .partial-<stamp>-<random>, locked   power gone: a leftover, removed by the next run
+ *   written   the same, growing                   the same
+ *   synced    the same, all of it on disk         the same
+ *   renamed   <stamp>.tar.zst                     the leftover or the archive, each whole
+ *   synced    <stamp>.tar.zst, its name on disk   the archive
+ */
+
+#include "lib/backup/archive.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "lib/backup/archive-staging.h"
+#include "lib/backup/check.h"
+#include "lib/backup/manifest.h"
+#include "lib/base/file-io.h"
+#include "lib/base/lock.h"
+
+#define BUFFER_SIZE ((size_t) 256 << 10)
+
+static const struct Format {
+        const char *name;
+        const char *suffix;
+} formats[] = {
+        [ARCHIVE_FORMAT_ZSTD] = { "zstd", ".tar.zst" },
+        [ARCHIVE_FORMAT_GZIP] = { "gzip", ".tar.gz" },
+        [ARCHIVE_FORMAT_NONE] = { "none", ".tar" },
+};
+
+struct Archiving {
+        const struct Operation *operation;
+        struct Failure *failure;
+        const char *stamp;
+        int64_t time;  /* of the stamp */
+        char *source;  /* path of the snapshot */
+        int source_fd; /* its directory */
+        struct ArchiveStaging staging;
+        struct archive *writer;
+        char *manifest_text;
+        size_t manifest_size;
+        struct Manifest *manifest;
+        char *buffer;
+        uint64_t done, total; /* bytes of the files */
+};
+
+static void archiving_clear(struct Archiving *archiving) {
+        if (archiving->writer) {
+                /* Without this an entry that was cut off would be filled up with zeros first. */
+                (void) archive_write_fail(archiving->writer);
+                (void) archive_write_free(archiving->writer);
+        }
+        archive_staging_discard(&archiving->staging);
+        manifest_free(archiving->manifest);
+        free(archiving->manifest_text);
+        free(archiving->buffer);
+        free(archiving->source);
+        if (archiving->source_fd >= 0)
+                (void) close(archiving->source_fd);
+}
+
+int archive_format_parse(const char *text, enum ArchiveFormat *ret_format) {
+        for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
+                if (strcmp(text, formats[i].name) == 0) {
+                        *ret_format = (enum ArchiveFormat) i;
+                        return 0;
+                }
+        return -EINVAL;
+}
+
+/* The snapshot is not what it was: nothing is made of it. `path` is relative to it. */
+static int invalid(
+        struct Archiving *archiving, enum FindingCode code, const char *path, const char *problem) {
+        if (archiving->failure && !failure_is_set(archiving->failure))
+                archiving->failure->code = finding_code_name(code);
+        return failure_set(archiving->failure, EVENT_SNAPSHOT_INVALID, 0, archiving->source,
+                "Snapshot %s is not valid and was not archived: %s %s; validate it "
+                "(atocore-validate %s) and take a new backup",
+                archiving->stamp, path, problem, archiving->stamp);
+}
+
+static int writer_failed(struct Archiving *archiving) {
+        int error = archive_errno(archiving->writer);
+
+        if (error <= 0) /* no errno: a mistake of ours */
+                return failure_set(archiving->failure, EVENT_WRITE_FAILED, EIO,
+                        archiving->staging.path, "Cannot write %s: %s; please report this",
+                        archiving->staging.path, archive_error_string(archiving->writer));
+        return failure_set_write(archiving->failure, error, archiving->staging.path, "write");
+}
+
+static int open_snapshot(struct Archiving *archiving) {
+        if (asprintf(&archiving->source, "%s/%s", archiving->operation->layout->snapshots,
+                    archiving->stamp) < 0) {
+                archiving->source = NULL;
+                return failure_out_of_memory(archiving->failure);
+        }
+        archiving->source_fd =
+                open(archiving->source, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (archiving->source_fd >= 0)
+                return 0;
+        if (errno == ENOENT)
+                return failure_set(archiving->failure, EVENT_SNAPSHOT_NOT_FOUND, ENOENT,
+                        archiving->source,
+                        "There is no snapshot %s; see atocore-backup --list for those that exist",
+                        archiving->stamp);
+        return failure_set_read(archiving->failure, errno, archiving->source, "open");
+}
+
+static int read_manifest(struct Archiving *archiving) {
+        const char *problem = NULL;
+        int r;
+
+        r = read_file_at(archiving->source_fd, MANIFEST_NAME, MANIFEST_MAX,
+                &archiving->manifest_text, &archiving->manifest_size);
+        if (r == -ENOENT)
+                return invalid(archiving, FINDING_MANIFEST_MISSING, MANIFEST_NAME, "is not there");
+        if (r < 0)
+                return failure_set_read_at(
+                        archiving->failure, -r, archiving->source, MANIFEST_NAME, "read");
+        r = manifest_parse(
+                archiving->manifest_text, archiving->manifest_size, &archiving->manifest, &problem);
+        if (r == -EBADMSG)
+                return invalid(archiving, FINDING_MANIFEST_INVALID, MANIFEST_NAME, problem);
+        if (r < 0)
+                return failure_out_of_memory(archiving->failure);
+
+        archiving->total = archiving->manifest_size;
+        for (size_t i = 0; i < archiving->manifest->n_entries; i++) {
+                struct stat st;
+
+                if (fstatat(archiving->source_fd, archiving->manifest->entries[i].path, &st,
+                            AT_SYMLINK_NOFOLLOW) >= 0)
+                        archiving->total += (uint64_t) st.st_size;
+        }
+        return 0;
+}
+
+static int open_writer(struct Archiving *archiving, enum ArchiveFormat format) {
+        struct archive *writer = archiving->writer = archive_write_new();
+        int r;
+
+        if (!writer)
+                return failure_out_of_memory(archiving->failure);
+        r = archive_write_set_format_pax_restricted(writer);
+        /* Names are bytes, whatever the locale. */
+        if (r == ARCHIVE_OK)
+                r = archive_write_set_format_option(writer, "pax", "hdrcharset", "BINARY");
+        switch (format) {
+        case ARCHIVE_FORMAT_ZSTD:
+                if (r == ARCHIVE_OK)
+                        r = archive_write_add_filter_zstd(writer);
+                if (r == ARCHIVE_OK)
+                        r = archive_write_set_filter_option(
+                                writer, "zstd", "compression-level", "3");
+                break;
+        case ARCHIVE_FORMAT_GZIP:
+                if (r == ARCHIVE_OK)
+                        r = archive_write_add_filter_gzip(writer);
+                if (r == ARCHIVE_OK) /* the time of the run would be in the header */
+                        r = archive_write_set_filter_option(writer, "gzip", "timestamp", NULL);
+                break;
+        case ARCHIVE_FORMAT_NONE:
+                break;
+        }
+        if (r == ARCHIVE_OK)
+                r = archive_write_set_bytes_per_block(writer, (int) BUFFER_SIZE);
+        if (r == ARCHIVE_OK) /* nothing behind the end */
+                r = archive_write_set_bytes_in_last_block(writer, 1);
+        if (r == ARCHIVE_OK)
+                r = archive_write_open_fd(writer, archiving->staging.fd);
+        return r == ARCHIVE_OK ? 0 : writer_failed(archiving);
+}
+
+static int put_header(struct Archiving *archiving, const char *path, uint64_t size) {
+        struct archive_entry *entry = archive_entry_new();
+        _cleanup_free_ char *name = NULL;
+        int r;
+
+        if (!entry || asprintf(&name, "%s/%s", archiving->stamp, path) < 0) {
+                name = NULL;
+                archive_entry_free(entry);
+                return failure_out_of_memory(archiving->failure);
+        }
+        archive_entry_set_pathname(entry, name);
+        archive_entry_set_filetype(entry, AE_IFREG);
+        archive_entry_set_perm(entry, FILE_MODE);
+        archive_entry_set_uid(entry, 0);
+        archive_entry_set_gid(entry, 0);
+        archive_entry_set_mtime(entry, (time_t) archiving->time, 0);
+        archive_entry_set_size(entry, (la_int64_t) size);
+        r = archive_write_header(archiving->writer, entry);
+        archive_entry_free(entry);
+        return r == ARCHIVE_OK ? 0 : writer_failed(archiving);
+}
+
+static int put_data(struct Archiving *archiving, const char *data, size_t size) {
+        while (size > 0) {
+                size_t part = size < BUFFER_SIZE ? size : BUFFER_SIZE;
+                la_ssize_t n;
+                int r;
+
+                r = operation_check(archiving->operation, archiving->failure);
+                if (r < 0)
+                        return r;
+                n = archive_write_data(archiving->writer, data, part);
+                if (n <= 0)
+                        return writer_failed(archiving);
+                data += n;
+                size -= (size_t) n;
+                archiving->done += (uint64_t) n;
+                operation_progress(archiving->operation, "Archiving, bytes", archiving->done,
+                        archiving->total);
+        }
+        return 0;
+}
+
+/* Less than BUFFER_SIZE at the end of the file only: so the bytes that the compressor is given at a
+ * time are the same each time. */
+static ssize_t read_block(int fd, char *buffer) {
+        size_t size = 0;
+
+        while (size < BUFFER_SIZE) {
+                ssize_t n = read(fd, buffer + size, BUFFER_SIZE - size);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return -errno;
+                if (n == 0)
+                        break;
+                size += (size_t) n;
+        }
+        return (ssize_t) size;
+}
+
+/* From `fd` to the archive, as many bytes as the header says. */
+static int put_content(
+        struct Archiving *archiving, int fd, const struct ManifestEntry *entry, uint64_t size) {
+        _cleanup_digest_ struct Digest *digest = NULL;
+        char hex[DIGEST_HEX_SIZE];
+        uint64_t left = size;
+        int r;
+
+        if (digest_new(&digest) < 0)
+                return failure_out_of_memory(archiving->failure);
+        for (;;) {
+                ssize_t n = read_block(fd, archiving->buffer);
+
+                if (n < 0)
+                        return failure_set_read_at(archiving->failure, (int) -n, archiving->source,
+                                entry->path, "read");
+                if (n == 0)
+                        break;
+                if ((uint64_t) n > left)
+                        return invalid(archiving, FINDING_CHECKSUM_MISMATCH, entry->path,
+                                "grew while it was read");
+                left -= (uint64_t) n;
+                if (digest_update(digest, archiving->buffer, (size_t) n) < 0)
+                        return failure_set(archiving->failure, EVENT_INTERNAL_ERROR, EIO, NULL,
+                                "SHA-256 failed; please report this");
+                r = put_data(archiving, archiving->buffer, (size_t) n);
+                if (r < 0)
+                        return r;
+        }
+        if (digest_finish(digest, hex) < 0)
+                return failure_set(archiving->failure, EVENT_INTERNAL_ERROR, EIO, NULL,
+                        "SHA-256 failed; please report this");
+        if (left > 0 || strcmp(hex, entry->digest) != 0)
+                return invalid(archiving, FINDING_CHECKSUM_MISMATCH, entry->path,
+                        "does not have the checksum of " MANIFEST_NAME);
+        return 0;
+}
+
+static int put_file(struct Archiving *archiving, const struct ManifestEntry *entry) {
+        _cleanup_close_ int fd = openat(
+                archiving->source_fd, entry->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        struct stat st;
+        int r;
+
+        if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+                return invalid(archiving, FINDING_FILE_MISSING, entry->path, "is not there");
+        if (fd < 0 && errno == ELOOP)
+                return invalid(archiving, FINDING_FILE_UNEXPECTED, entry->path, "is a link");
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return failure_set_read_at(
+                        archiving->failure, errno, archiving->source, entry->path, "open");
+        if (!S_ISREG(st.st_mode))
+                return invalid(archiving, FINDING_FILE_UNEXPECTED, entry->path, "is no file");
+        r = put_header(archiving, entry->path, (uint64_t) st.st_size);
+        if (r < 0)
+                return r;
+        return put_content(archiving, fd, entry, (uint64_t) st.st_size);
+}
+
+static int put_snapshot(struct Archiving *archiving) {
+        int r;
+
+        r = put_header(archiving, MANIFEST_NAME, archiving->manifest_size);
+        if (r < 0)
+                return r;
+        r = put_data(archiving, archiving->manifest_text, archiving->manifest_size);
+        for (size_t i = 0; r >= 0 && i < archiving->manifest->n_entries; i++)
+                r = put_file(archiving, &archiving->manifest->entries[i]);
+        if (r < 0)
+                return r;
+        return archive_write_close(archiving->writer) == ARCHIVE_OK ? 0 : writer_failed(archiving);
+}
+
+/* 1 and its size when there is an archive of that name. */
+static int find_existing(struct Archiving *archiving, const char *name, uint64_t *ret_bytes) {
+        const char *directory = archiving->operation->layout->archives;
+        struct stat st;
+
+        if (fstatat(archiving->staging.parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return errno == ENOENT ? 0
+                                       : failure_set_write_at(archiving->failure, errno, directory,
+                                                 name, "examine");
+        if (!S_ISREG(st.st_mode))
+                return failure_set_write_at(archiving->failure, EEXIST, directory, name, "create");
+        *ret_bytes = (uint64_t) st.st_size;
+        return 1;
+}
+
+/* What earlier runs left behind must not keep this one from its work. */
+static void clean_up_before(const struct Operation *operation) {
+        _cleanup_failure_ struct Failure why = { 0 };
+        uint64_t removed = 0, bytes = 0;
+
+        if (archive_staging_remove_abandoned(operation, &removed, &bytes, &why) < 0)
+                operation_notice(operation,
+                        &(const struct Event){
+                                .id = EVENT_BACKUP_WARNING, .path = why.path, .error = why.error },
+                        "%s", failure_message(&why));
+}
+
+static int create(struct Archiving *archiving, enum ArchiveFormat format, const char *name,
+        uint64_t *ret_bytes) {
+        int r;
+
+        r = archive_staging_open(archiving->operation, &archiving->staging, archiving->failure);
+        if (r < 0)
+                return r;
+        clean_up_before(archiving->operation);
+        r = find_existing(archiving, name, ret_bytes);
+        if (r != 0)
+                return r;
+        r = open_snapshot(archiving);
+        if (r < 0)
+                return r;
+        r = read_manifest(archiving);
+        if (r < 0)
+                return r;
+        archiving->buffer = malloc(BUFFER_SIZE);
+        if (!archiving->buffer)
+                return failure_out_of_memory(archiving->failure);
+        r = archive_staging_create(
+                archiving->operation, &archiving->staging, archiving->stamp, archiving->failure);
+        if (r < 0)
+                return r;
+        r = open_writer(archiving, format);
+        if (r < 0)
+                return r;
+        r = put_snapshot(archiving);
+        if (r < 0)
+                return r;
+        r = archive_staging_publish(&archiving->staging, name, archiving->failure);
+        if (r < 0 && r != -EEXIST) /* taken: another run made the same bytes */
+                return r;
+        r = find_existing(archiving, name, ret_bytes);
+        return r < 0 ? r : 0;
+}
+
+int archive_create(const struct Operation *operation, const char *stamp, enum ArchiveFormat format,
+        char **ret_path, uint64_t *ret_bytes, struct Failure *failure) {
+        /* Released last: prune and the like wait until all is closed. */
+        _cleanup_lock_ struct Lock *lock = NULL;
+        _cleanup_(archiving_clear) struct Archiving archiving = {
+                .operation = operation,
+                .failure = failure,
+                .stamp = stamp,
+                .source_fd = -1,
+                .staging = ARCHIVE_STAGING_INIT,
+        };
+        _cleanup_free_ char *path = NULL;
+        int r;
+
+        if (stamp_parse(stamp, &archiving.time) < 0)
+                return failure_set(failure, EVENT_STAMP_INVALID, EINVAL, NULL,
+                        "\"%s\" is no stamp; stamps look like 20260407T060000Z", stamp);
+        failure_set_stamp(failure, stamp);
+        if (asprintf(&path, "%s/%s%s", operation->layout->archives, stamp, formats[format].suffix) <
+                0) {
+                path = NULL;
+                return failure_out_of_memory(failure);
+        }
+        if (access(operation->layout->backups, F_OK) >= 0) {
+                r = lock_acquire(operation->layout->backups_lock, LOCK_MODE_SHARED, operation,
+                        &lock, failure);
+                if (r < 0)
+                        return r;
+        }
+        r = create(&archiving, format, strrchr(path, '/') + 1, ret_bytes);
+        if (r < 0)
+                return r;
+        *ret_path = STEAL(path);
+        return 0;
+}
