@@ -235,6 +235,12 @@ def test_interactions_are_filtered(filled, start_daemon):
 
 # Backups.
 
+def test_a_backup_with_an_archive_says_where_it_is(filled, daemon):
+    document = daemon.post("/admin/backup", {"archive": True}).expect(201).json
+    path = filled.backups / "archives" / f"{document['stamp']}.tar.zst"
+    assert document["archive"] == str(path) and path.stat().st_size > 0
+
+
 def test_backup(filled, daemon):
     answer = daemon.post("/admin/backup", {"include_chroma": False, "archive": False}).expect(201)
     metadata = keys(answer.json, "stamp", "created_at", "db_size_bytes", "validation", "warnings")
