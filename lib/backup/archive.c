@@ -45,6 +45,7 @@ struct Archiving {
         int source_fd; /* its directory */
         struct ArchiveStaging staging;
         struct archive *writer;
+        bool giving_up;
         char *manifest_text;
         size_t manifest_size;
         struct Manifest *manifest;
@@ -54,8 +55,9 @@ struct Archiving {
 
 static void archiving_clear(struct Archiving *archiving) {
         if (archiving->writer) {
-                /* Without this an entry that was cut off would be filled up with zeros first. */
-                (void) archive_write_fail(archiving->writer);
+                /* Closing fills up an entry that was cut off; nothing of that is written. */
+                archiving->giving_up = true;
+                (void) archive_write_close(archiving->writer);
                 (void) archive_write_free(archiving->writer);
         }
         archive_staging_discard(&archiving->staging);
@@ -144,6 +146,17 @@ static int read_manifest(struct Archiving *archiving) {
         return 0;
 }
 
+static la_ssize_t write_block(
+        struct archive *writer, void *userdata, const void *data, size_t size) {
+        const struct Archiving *archiving = userdata;
+        int r = archiving->giving_up ? -ECANCELED : write_all(archiving->staging.fd, data, size);
+
+        if (r >= 0)
+                return (la_ssize_t) size;
+        archive_set_error(writer, -r, "Cannot write");
+        return -1;
+}
+
 static int open_writer(struct Archiving *archiving, enum ArchiveFormat format) {
         struct archive *writer = archiving->writer = archive_write_new();
         int r;
@@ -176,7 +189,7 @@ static int open_writer(struct Archiving *archiving, enum ArchiveFormat format) {
         if (r == ARCHIVE_OK) /* nothing behind the end */
                 r = archive_write_set_bytes_in_last_block(writer, 1);
         if (r == ARCHIVE_OK)
-                r = archive_write_open_fd(writer, archiving->staging.fd);
+                r = archive_write_open(writer, archiving, NULL, write_block, NULL);
         return r == ARCHIVE_OK ? 0 : writer_failed(archiving);
 }
 
