@@ -18,8 +18,8 @@ COMMON = {"--root", "--config", "--json", "--quiet", "--verbose", "--help", "--v
 OWN = {
     "atocored": {"--listen", "--idle-timeout"},
     "atocore-ingest": {"--list", "--allow-mass-removal"},
-    "atocore-backup": {"--include-chroma", "--pin", "--label", "--wait", "--list",
-                       "--pin-snapshot", "--unpin-snapshot"},
+    "atocore-backup": {"--archive", "--include-chroma", "--pin", "--label", "--wait",
+                       "--list", "--pin-snapshot", "--unpin-snapshot"},
     "atocore-validate": {"--all"},
     "atocore-prune": {"--dry-run", "--daily", "--weekly", "--monthly", "--now"},
 }
