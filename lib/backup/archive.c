@@ -328,19 +328,27 @@ static int put_snapshot(struct Archiving *archiving) {
         return archive_write_close(archiving->writer) == ARCHIVE_OK ? 0 : writer_failed(archiving);
 }
 
-/* 1 and its size when there is an archive of that name. */
-static int find_existing(struct Archiving *archiving, const char *name, uint64_t *ret_bytes) {
+/* One that has the name is of a snapshot that had the stamp before, and maybe all that is left of
+ * it: it is neither replaced nor taken for that of this one. */
+static int refuse_existing(struct Archiving *archiving, const char *name) {
         const char *directory = archiving->operation->layout->archives;
         struct stat st;
 
-        if (fstatat(archiving->staging.parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                return errno == ENOENT ? 0
-                                       : failure_set_write_at(archiving->failure, errno, directory,
-                                                 name, "examine");
-        if (!S_ISREG(st.st_mode))
+        if (fstatat(archiving->staging.parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) >= 0)
                 return failure_set_write_at(archiving->failure, EEXIST, directory, name, "create");
+        return errno == ENOENT
+                ? 0
+                : failure_set_write_at(archiving->failure, errno, directory, name, "examine");
+}
+
+static int measure(struct Archiving *archiving, const char *name, uint64_t *ret_bytes) {
+        struct stat st;
+
+        if (fstatat(archiving->staging.parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return failure_set_read_at(archiving->failure, errno,
+                        archiving->operation->layout->archives, name, "examine");
         *ret_bytes = (uint64_t) st.st_size;
-        return 1;
+        return 0;
 }
 
 /* What earlier runs left behind must not keep this one from its work. */
@@ -363,8 +371,8 @@ static int create(struct Archiving *archiving, enum ArchiveFormat format, const 
         if (r < 0)
                 return r;
         clean_up_before(archiving->operation);
-        r = find_existing(archiving, name, ret_bytes);
-        if (r != 0)
+        r = refuse_existing(archiving, name);
+        if (r < 0)
                 return r;
         r = open_snapshot(archiving);
         if (r < 0)
@@ -386,10 +394,10 @@ static int create(struct Archiving *archiving, enum ArchiveFormat format, const 
         if (r < 0)
                 return r;
         r = archive_staging_publish(&archiving->staging, name, archiving->failure);
-        if (r < 0 && r != -EEXIST) /* taken: another run made the same bytes */
-                return r;
-        r = find_existing(archiving, name, ret_bytes);
-        return r < 0 ? r : 0;
+        if (r == -EEXIST) /* since we looked */
+                return failure_set_write_at(archiving->failure, EEXIST,
+                        archiving->operation->layout->archives, name, "create");
+        return r < 0 ? r : measure(archiving, name, ret_bytes);
 }
 
 int archive_create(const struct Operation *operation, const char *stamp, enum ArchiveFormat format,

@@ -22,8 +22,8 @@ enum ArchiveFormat {
 int archive_format_parse(const char *text, enum ArchiveFormat *ret_format);
 
 /* Under the shared backups lock. Each file is read once, and what is read must be what SHA256SUMS
- * says: an archive is only ever of a valid snapshot. One that is there already is not made again.
- * *ret_path is the caller's, *ret_bytes its size.
+ * says: an archive is only ever of a valid snapshot. One that is there already is left alone:
+ * WRITE_FAILED (-EEXIST). *ret_path is the caller's, *ret_bytes its size.
  *
  * STAMP_INVALID, SNAPSHOT_NOT_FOUND, SNAPSHOT_INVALID, BACKUP_ROOT_MISSING, NO_SPACE, IO_ERROR,
  * WRITE_FAILED, READ_FAILED, PERMISSION_DENIED, LOCK_BUSY, INTERRUPTED, OUT_OF_MEMORY; nothing is

@@ -2,7 +2,9 @@
 """atocore-backup --archive: the archive of a snapshot, always the same and always whole."""
 
 import random
+import shutil
 import stat
+import subprocess
 import tarfile
 
 import pytest
@@ -11,6 +13,7 @@ from support import mounts
 from support.root import tree
 from support.run import run
 from support.snapshots import assert_checksums_hold
+from support.wait import wait_until
 
 NOW = "20260407T060000Z"
 TIME = 1775541600
@@ -72,11 +75,14 @@ def test_what_is_no_format_is_refused(live, backup):
     assert tree(live.path) == before
 
 
-def test_one_that_is_there_is_kept(live, backup, archives):
+def test_one_that_is_there_is_kept_and_not_taken_for_the_new_one(live, backup, archives):
     path = archives / f"{NOW}.tar.zst"
     path.write_bytes(b"precious")
-    assert backup("--archive", "--json", now=NOW).expect(0).json["archive"] == str(path)
+    result = backup("--archive", now=NOW).expect(73)
+    assert result.codes == ["backup_started", "backup_done", "write_failed"]
+    assert str(path) in result.stderr and "move away" in result.stderr
     assert path.read_bytes() == b"precious"
+    assert live.stamps() == [NOW]
 
 
 def test_what_a_dead_run_left_goes_with_the_next(live, backup, archives, run_op):
@@ -85,6 +91,49 @@ def test_what_a_dead_run_left_goes_with_the_next(live, backup, archives, run_op)
         more = ["--archive"] if program == "atocore-backup" else []
         assert "leftover_removed" in run_op(program, *more, now=NOW).expect(0).codes
         assert [path.name for path in archives.iterdir()] == [f"{NOW}.tar.zst"]
+
+
+def test_kill_9_at_any_moment_leaves_whole_archives_and_nothing_for_long(
+        live, backup, archives, run_op, tmp_path):
+    live.write("data/chroma/noise", random.Random(2).randbytes(8 << 20))
+    killed = 0
+    for i in range(20):
+        now = f"20260408T06{i:02}00Z"
+        process = run_op.start("atocore-backup", "--archive", "--include-chroma", now=now,
+                               stderr=subprocess.DEVNULL)
+        wait_until(lambda: process.poll() is not None or any(
+            path.name.startswith(".partial-") and path.stat().st_size > i * 300_000
+            for path in archives.iterdir()))
+        process.kill()
+        killed += process.wait() < 0
+        process.stdout.close()
+        assert sum(path.name.startswith(".") for path in archives.iterdir()) <= 1
+        for path in archives.glob("2*"):
+            run(["zstd", "-tq", path]).expect(0)
+            path.unlink()
+    assert killed > 5
+    backup("--archive", "--include-chroma", now=NOW).expect(0)
+    assert [path.name for path in archives.iterdir()] == [f"{NOW}.tar.zst"]
+    run(["tar", "-xf", archives / f"{NOW}.tar.zst", "-C", tmp_path]).expect(0)
+    assert_checksums_hold(tmp_path / NOW)
+
+
+def test_sigterm_leaves_nothing(live, archives, run_op):
+    live.write("data/chroma/noise", random.Random(3).randbytes(8 << 20))
+
+    def attempt():
+        for path in archives.iterdir():
+            path.unlink()
+        shutil.rmtree(live.snapshots / NOW, ignore_errors=True)
+        process = run_op.start("atocore-backup", "--archive", "--include-chroma", now=NOW)
+        wait_until(lambda: list(archives.iterdir()) or process.poll() is not None)
+        process.terminate()
+        _, errors = process.communicate()
+        assert process.returncode in (0, 75), errors  # it may have been faster
+        return errors if process.returncode == 75 else None
+
+    assert wait_until(attempt).rstrip().endswith("[interrupted]")
+    assert list(archives.iterdir()) == [] and live.stamps() == [NOW]
 
 
 def test_a_full_file_system_leaves_nothing(live, backup, archives):
