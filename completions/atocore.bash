@@ -64,7 +64,8 @@ _atocore_argument() {
         for kind in ${1//|/ }; do
                 case $kind in
                 DIR) compopt -o filenames 2>/dev/null; _atocore_add -d ;;
-                FILE | ARCHIVE) compopt -o filenames 2>/dev/null; _atocore_add -f ;;
+                FILE) compopt -o filenames 2>/dev/null; _atocore_add -f ;;
+                ARCHIVE) compopt -o filenames 2>/dev/null; _atocore_add -f -X '!*.tar*' ;;
                 STAMP) _atocore_add -W "$(_atocore_list atocore-backup '[0-9]{8}T[0-9]{6}Z')" ;;
                 PROJECT) _atocore_add -W "$(_atocore_list atocore-ingest '[^ ]+')" ;;
                 *:* | [A-Z]*) ;;

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/backup/archive-check.h"
 #include "lib/backup/check.h"
 #include "lib/backup/snapshot.h"
 #include "lib/backup/staging.h"
@@ -19,12 +20,32 @@
 /* Findings that are told in the one sentence of an event; --json and stdout tell all. */
 #define SENTENCE_FINDINGS 3
 
-struct Validation {
-        bool all;                   /* --all */
-        json_object *reports;       /* for --json */
-        char (*stamps)[STAMP_SIZE]; /* what to validate */
-        size_t n_stamps;
+/* A snapshot or an archive. */
+struct Target {
+        char stamp[STAMP_SIZE];
+        char *archive; /* its path; NULL: a snapshot */
 };
+
+struct Validation {
+        bool all;               /* --all */
+        json_object *reports;   /* for --json */
+        struct Target *targets; /* what to validate */
+        size_t n_targets;
+};
+
+static void targets_free(struct Validation *validation) {
+        for (size_t i = 0; i < validation->n_targets; i++)
+                free(validation->targets[i].archive);
+        free(validation->targets);
+}
+
+static const char *kind_of(const struct Target *target) {
+        return target->archive ? "Archive" : "Snapshot";
+}
+
+static const char *name_of(const struct Target *target) {
+        return target->archive ? target->archive : target->stamp;
+}
 
 static int parse_all(const char *argument, void *userdata, struct Failure *failure) {
         (void) argument;
@@ -61,11 +82,25 @@ static int resolve_all(
         r = snapshot_list(command->layout, &snapshots, &n, failure);
         if (r < 0)
                 return r;
-        validation->stamps = calloc(n + 1, sizeof *validation->stamps);
-        for (size_t i = 0; validation->stamps && i < n; i++)
-                memcpy(validation->stamps[validation->n_stamps++], snapshots[i]->stamp, STAMP_SIZE);
+        validation->targets = calloc(n + 1, sizeof *validation->targets);
+        for (size_t i = 0; validation->targets && i < n; i++)
+                memcpy(validation->targets[validation->n_targets++].stamp, snapshots[i]->stamp,
+                        STAMP_SIZE);
         snapshot_list_free(snapshots, n);
-        return validation->stamps ? 0 : failure_out_of_memory(failure);
+        return validation->targets ? 0 : failure_out_of_memory(failure);
+}
+
+/* As it is named, else in backups/archives. */
+static int resolve_archive(
+        struct Command *command, const char *name, char **ret_path, struct Failure *failure) {
+        char *path = NULL;
+
+        if (strchr(name, '/') || access(name, F_OK) >= 0)
+                path = strdup(name);
+        else if (asprintf(&path, "%s/%s", command->layout->archives, name) < 0)
+                path = NULL;
+        *ret_path = path;
+        return path ? 0 : failure_out_of_memory(failure);
 }
 
 static int resolve(
@@ -80,11 +115,12 @@ static int resolve(
                         "--all validates every snapshot; give it or stamps, not both");
         if (validation->all)
                 return resolve_all(command, validation, failure);
-        validation->stamps = calloc(n, sizeof *validation->stamps);
-        if (!validation->stamps)
+        validation->targets = calloc(n, sizeof *validation->targets);
+        if (!validation->targets)
                 return failure_out_of_memory(failure);
         for (size_t i = 0; i < n; i++) {
-                char *stamp = validation->stamps[validation->n_stamps];
+                struct Target *target = &validation->targets[validation->n_targets];
+                char *stamp = target->stamp;
 
                 if (strcmp(names[i], "latest") == 0) {
                         int r = resolve_latest(command, stamp, failure);
@@ -92,11 +128,16 @@ static int resolve(
                                 return r;
                 } else if (stamp_is_valid(names[i]))
                         memcpy(stamp, names[i], STAMP_SIZE);
-                else
+                else if (archive_is_name(names[i])) {
+                        int r = resolve_archive(command, names[i], &target->archive, failure);
+                        if (r < 0)
+                                return r;
+                } else
                         return failure_set(failure, EVENT_STAMP_INVALID, EINVAL, NULL,
-                                "\"%s\" is no stamp; give one like 20260407T060000Z, or latest",
+                                "\"%s\" is no stamp; give one like 20260407T060000Z, latest, or an "
+                                "archive",
                                 names[i]);
-                validation->n_stamps++;
+                validation->n_targets++;
         }
         return 0;
 }
@@ -141,7 +182,8 @@ static const struct Finding *first_of(
 
 /* The verdict as the failure that it is: SNAPSHOT_INVALID with the code of the first finding, or
  * SNAPSHOT_NOT_FOUND. */
-static int verdict_failure(const struct CheckReport *report, struct Failure *failure) {
+static int verdict_failure(
+        const struct Target *target, const struct CheckReport *report, struct Failure *failure) {
         const struct Finding *first = first_of(report, SEVERITY_ERROR);
         _cleanup_free_ char *findings = sentence(report, SEVERITY_ERROR);
         bool missing = first->code == FINDING_SNAPSHOT_DIRECTORY_MISSING;
@@ -151,8 +193,8 @@ static int verdict_failure(const struct CheckReport *report, struct Failure *fai
         failure_set_stamp(failure, report->stamp);
         failure->code = finding_code_name(first->code);
         return failure_set(failure, missing ? EVENT_SNAPSHOT_NOT_FOUND : EVENT_SNAPSHOT_INVALID, 0,
-                first->path, "Snapshot %s is not valid: %s; %s", report->stamp, findings,
-                first->action);
+                target->archive ? target->archive : first->path, "%s %s is not valid: %s; %s",
+                kind_of(target), name_of(target), findings, first->action);
 }
 
 static int emit_warnings(const struct CheckReport *report, struct Failure *failure) {
@@ -171,7 +213,7 @@ static int emit_warnings(const struct CheckReport *report, struct Failure *failu
         return 0;
 }
 
-static void emit_valid(const struct CheckReport *report) {
+static void emit_valid(const struct Target *target, const struct CheckReport *report) {
         struct EventNumber numbers[] = {
                 { "ATOCORE_BYTES", report->bytes },
                 { "ATOCORE_FILES", report->files },
@@ -180,10 +222,12 @@ static void emit_valid(const struct CheckReport *report) {
 
         event_emit(&(struct Event){ .id = EVENT_SNAPSHOT_VALID,
                            .stamp = report->stamp,
+                           .path = target->archive,
                            .numbers = numbers,
                            .n_numbers = sizeof numbers / sizeof numbers[0] },
-                "Snapshot %s is valid: %" PRIu64 " bytes in %" PRIu64 " files, %" PRIu64 " ms",
-                report->stamp, report->bytes, report->files, report->duration_ms);
+                "%s %s is valid: %" PRIu64 " bytes in %" PRIu64 " files, %" PRIu64 " ms",
+                kind_of(target), name_of(target), report->bytes, report->files,
+                report->duration_ms);
 }
 
 /* Each snapshot that is not valid, not there or not to be read is one event; that of one of them is
@@ -198,8 +242,10 @@ static void keep_worse(struct Failure *kept, struct Failure *other) {
                 event_emit_failure(other);
 }
 
-static void print_findings(const struct CheckReport *report) {
-        printf("%s  %s\n", report->stamp, report->valid ? "valid" : "NOT VALID");
+static void print_findings(const struct Target *target, const struct CheckReport *report) {
+        _cleanup_free_ char *name = text_escape(name_of(target));
+
+        printf("%s  %s\n", name ? name : "?", report->valid ? "valid" : "NOT VALID");
         for (size_t i = 0; i < report->n_findings; i++) {
                 const struct Finding *finding = &report->findings[i];
                 _cleanup_free_ char *path = text_escape(finding->path ? finding->path : "-");
@@ -213,13 +259,14 @@ static void print_findings(const struct CheckReport *report) {
 }
 
 static int validate_one(struct Command *command, const struct Operation *operation,
-        const char *stamp, struct Validation *validation, struct Failure *worst,
+        const struct Target *target, struct Validation *validation, struct Failure *worst,
         struct Failure *failure) {
         _cleanup_check_report_ struct CheckReport *report = NULL;
         _cleanup_failure_ struct Failure why = { 0 };
         int r;
 
-        r = check_snapshot(operation, stamp, &report, &why);
+        r = target->archive ? archive_check(operation, target->archive, &report, &why)
+                            : check_snapshot(operation, target->stamp, &report, &why);
         if (r == -ENOMEM || r == -EINTR || r == -EAGAIN) {
                 *failure = why;
                 why = (struct Failure){ 0 };
@@ -237,16 +284,16 @@ static int validate_one(struct Command *command, const struct Operation *operati
                         return failure_out_of_memory(failure);
                 }
         } else if (report->n_findings > 0) /* an event says the rest */
-                print_findings(report);
+                print_findings(target, report);
         r = emit_warnings(report, failure);
         if (r < 0)
                 return r;
         if (report->valid)
-                emit_valid(report);
+                emit_valid(target, report);
         else {
                 _cleanup_failure_ struct Failure verdict = { 0 };
 
-                if (verdict_failure(report, &verdict) == -ENOMEM)
+                if (verdict_failure(target, report, &verdict) == -ENOMEM)
                         return failure_out_of_memory(failure);
                 keep_worse(worst, &verdict);
         }
@@ -283,12 +330,12 @@ static int validate(struct Command *command, struct Operation *operation,
                 return r;
         event_emit(
                 &(struct Event){ .id = EVENT_VALIDATE_STARTED, .path = command->layout->snapshots },
-                "Validating %zu snapshot%s in %s", validation->n_stamps,
-                validation->n_stamps == 1 ? "" : "s", command->layout->snapshots);
-        for (size_t i = 0; i < validation->n_stamps; i++) {
-                operation_progress(operation, "Validating", i, validation->n_stamps);
+                "Validating %zu snapshot%s in %s", validation->n_targets,
+                validation->n_targets == 1 ? "" : "s", command->layout->snapshots);
+        for (size_t i = 0; i < validation->n_targets; i++) {
+                operation_progress(operation, "Validating", i, validation->n_targets);
                 r = validate_one(
-                        command, operation, validation->stamps[i], validation, &worst, failure);
+                        command, operation, &validation->targets[i], validation, &worst, failure);
                 if (r < 0) {
                         if (failure_is_set(&worst)) /* found before we were stopped */
                                 event_emit_failure(&worst);
@@ -296,7 +343,7 @@ static int validate(struct Command *command, struct Operation *operation,
                 }
         }
         if (command->json) {
-                r = print_reports(validation, validation->n_stamps, failure);
+                r = print_reports(validation, validation->n_targets, failure);
                 if (r < 0)
                         return r;
         }
@@ -316,7 +363,7 @@ static int run(struct Command *command, struct Operation *operation, void *userd
         r = validation->reports ? validate(command, operation, validation, failure)
                                 : failure_out_of_memory(failure);
         json_object_put(validation->reports);
-        free(validation->stamps);
+        targets_free(validation);
         return r;
 }
 
@@ -328,8 +375,8 @@ int main(int argc, char *argv[]) {
         static struct Validation validation;
         const struct Op op = {
                 .program = { .name = "atocore-validate",
-                        .summary = "Check that snapshots are whole and unchanged",
-                        .arguments = "[STAMP|latest …]",
+                        .summary = "Check that snapshots and archives are whole and unchanged",
+                        .arguments = "[STAMP|latest|ARCHIVE …]",
                         .options = options },
                 .run = run,
                 .userdata = &validation,

@@ -39,6 +39,8 @@ static const struct {
         [FINDING_FILE_MISSING] = { "file_missing", ACTION_NEW_BACKUP },
         [FINDING_FILE_UNEXPECTED] = { "file_unexpected",
                 "find out who wrote into the snapshot, and take the file out of it" },
+        [FINDING_ARCHIVE_INVALID] = { "archive_invalid",
+                "do not unpack it; make another archive (atocore-backup --archive)" },
 };
 
 static const char *action_of(enum FindingCode code, enum FindingSeverity severity) {

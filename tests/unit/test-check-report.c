@@ -15,7 +15,8 @@ static void test_every_code_has_the_name_of_the_contract_and_an_action(void **st
                 "metadata_invalid_json", "manifest_missing", "manifest_invalid",
                 "db_snapshot_missing", "db_open_failed", "db_integrity_check_failed",
                 "db_foreign_key_check_failed", "registry_snapshot_missing", "registry_invalid_json",
-                "chroma_snapshot_missing", "checksum_mismatch", "file_missing", "file_unexpected" };
+                "chroma_snapshot_missing", "checksum_mismatch", "file_missing", "file_unexpected",
+                "archive_invalid" };
         _cleanup_check_report_ struct CheckReport *report = check_report_new("");
 
         (void) state;
