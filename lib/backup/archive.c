@@ -236,25 +236,6 @@ static int put_data(struct Archiving *archiving, const char *data, size_t size) 
         return 0;
 }
 
-/* Less than BUFFER_SIZE at the end of the file only: so the bytes that the compressor is given at a
- * time are the same each time. */
-static ssize_t read_block(int fd, char *buffer) {
-        size_t size = 0;
-
-        while (size < BUFFER_SIZE) {
-                ssize_t n = read(fd, buffer + size, BUFFER_SIZE - size);
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return -errno;
-                if (n == 0)
-                        break;
-                size += (size_t) n;
-        }
-        return (ssize_t) size;
-}
-
 /* From `fd` to the archive, as many bytes as the header says. */
 static int put_content(
         struct Archiving *archiving, int fd, const struct ManifestEntry *entry, uint64_t size) {
@@ -266,7 +247,8 @@ static int put_content(
         if (digest_new(&digest) < 0)
                 return failure_out_of_memory(archiving->failure);
         for (;;) {
-                ssize_t n = read_block(fd, archiving->buffer);
+                /* So that the compressor is given the same bytes at a time each time. */
+                ssize_t n = read_all_at(fd, archiving->buffer, BUFFER_SIZE, size - left);
 
                 if (n < 0)
                         return failure_set_read_at(archiving->failure, (int) -n, archiving->source,

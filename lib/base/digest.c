@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <openssl/evp.h>
 
+#include "lib/base/file-io.h"
+
 #define READ_SIZE ((size_t) 256 << 10)
 
 struct Digest {
@@ -74,11 +76,9 @@ int digest_update_fd(struct Digest *digest, int fd, uint64_t *ret_size) {
         if (!buffer)
                 return -ENOMEM;
         for (;;) {
-                ssize_t n = pread(fd, buffer, READ_SIZE, (off_t) total);
-                if (n < 0 && errno == EINTR)
-                        continue;
+                ssize_t n = read_all_at(fd, buffer, READ_SIZE, total);
                 if (n < 0)
-                        return -errno;
+                        return (int) n;
                 if (n == 0)
                         break;
                 r = digest_update(digest, buffer, (size_t) n);

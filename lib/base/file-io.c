@@ -31,6 +31,22 @@ int write_all(int fd, const void *data, size_t size) {
         return 0;
 }
 
+ssize_t read_all_at(int fd, void *data, size_t size, uint64_t offset) {
+        size_t done = 0;
+
+        while (done < size) {
+                ssize_t n = pread(fd, (char *) data + done, size - done, (off_t) (offset + done));
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return -errno;
+                if (n == 0)
+                        break;
+                done += (size_t) n;
+        }
+        return (ssize_t) done;
+}
+
 int read_fd(int fd, size_t max, char **ret_data, size_t *ret_size) {
         _cleanup_free_ char *data = NULL;
         size_t size = 0, allocated;
@@ -283,11 +299,9 @@ static int copy_through_memory(int source, int target, struct Digest *digest, ui
         if (!buffer)
                 return -ENOMEM;
         for (;;) {
-                ssize_t n = pread(source, buffer, COPY_CHUNK, (off_t) total);
-                if (n < 0 && errno == EINTR)
-                        continue;
+                ssize_t n = read_all_at(source, buffer, COPY_CHUNK, total);
                 if (n < 0)
-                        return -errno;
+                        return (int) n;
                 if (n == 0)
                         break;
                 r = write_all(target, buffer, (size_t) n);

@@ -17,6 +17,9 @@
 #define DIRECTORY_MODE 0750
 
 int write_all(int fd, const void *data, size_t size);
+/* As many bytes as there are from `offset` on: less than `size` at the end of the file only. The
+ * file offset stays. The number, or -errno. */
+ssize_t read_all_at(int fd, void *data, size_t size, uint64_t offset);
 
 /* The whole regular file, with a NUL behind it that is not counted. -EFBIG when it is larger than
  * `max`, -EISDIR or -EINVAL when it is no regular file. Symlinks are followed. */

@@ -301,6 +301,28 @@ static void test_open_file_is_read_from_where_it_stands(void **state) {
         (void) close(fds[1]);
 }
 
+static void test_file_is_read_from_an_offset_as_far_as_it_goes(void **state) {
+        _cleanup_close_ int fd = -1;
+        char data[5] = "";
+        int fds[2];
+
+        (void) state;
+        scratch_write(scratch("file"), "abcdef", 6);
+        fd = open(scratch("file"), O_RDONLY | O_CLOEXEC);
+        assert_int_equal(read_all_at(fd, data, 4, 0), 4);
+        assert_string_equal(data, "abcd");
+        assert_int_equal(read_all_at(fd, data, 4, 4), 2);
+        assert_string_equal(data, "efcd");
+        assert_int_equal(read_all_at(fd, data, 4, 6), 0);
+        assert_int_equal(read_all_at(fd, data, 4, 1000), 0);
+        assert_int_equal(lseek(fd, 0, SEEK_CUR), 0);
+        assert_int_equal(read_all_at(-1, data, 4, 0), -EBADF);
+        assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+        assert_int_equal(read_all_at(fds[0], data, 4, 0), -ESPIPE);
+        (void) close(fds[0]);
+        (void) close(fds[1]);
+}
+
 /* The kernel says that such files are empty: the same as one that grows while it is read. */
 static void test_file_that_is_larger_than_it_said_is_read_whole(void **state) {
         _cleanup_free_ char *all = NULL;
@@ -389,6 +411,8 @@ int main(void) {
                         test_only_regular_files_are_read, scratch_setup, scratch_teardown),
                 cmocka_unit_test_setup_teardown(
                         test_file_of_others_is_not_read, scratch_setup, scratch_teardown),
+                cmocka_unit_test_setup_teardown(test_file_is_read_from_an_offset_as_far_as_it_goes,
+                        scratch_setup, scratch_teardown),
                 cmocka_unit_test_setup_teardown(test_open_file_is_read_from_where_it_stands,
                         scratch_setup, scratch_teardown),
         };
