@@ -60,20 +60,12 @@ static void tell_done(const struct Snapshot *snapshot) {
 /* The archive's path joins what is answered of the snapshot. */
 static int archive_snapshot(
         const struct Operation *operation, struct Snapshot *snapshot, struct Failure *failure) {
-        struct EventNumber number = { "ATOCORE_BYTES", 0 };
         _cleanup_free_ char *path = NULL;
         int r;
 
-        r = archive_create(
-                operation, snapshot->stamp, ARCHIVE_FORMAT_ZSTD, &path, &number.value, failure);
+        r = archive_create(operation, snapshot->stamp, ARCHIVE_FORMAT_ZSTD, &path, failure);
         if (r < 0)
                 return r;
-        event_emit(&(struct Event){ .id = EVENT_ARCHIVE_DONE,
-                           .stamp = snapshot->stamp,
-                           .path = path,
-                           .numbers = &number,
-                           .n_numbers = 1 },
-                "Archive %s is complete: %" PRIu64 " bytes", path, number.value);
         document_add(snapshot->metadata, "archive", json_object_new_string(path));
         return 0;
 }

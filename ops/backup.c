@@ -125,19 +125,11 @@ static uint64_t files_of(json_object *metadata) {
 static int archive(const struct Operation *operation, const struct Arguments *given,
         struct Snapshot *snapshot, struct Failure *failure) {
         _cleanup_free_ char *path = NULL;
-        struct EventNumber number = { "ATOCORE_BYTES", 0 };
         int r;
 
-        r = archive_create(
-                operation, snapshot->stamp, given->format, &path, &number.value, failure);
+        r = archive_create(operation, snapshot->stamp, given->format, &path, failure);
         if (r < 0)
                 return r;
-        event_emit(&(struct Event){ .id = EVENT_ARCHIVE_DONE,
-                           .stamp = snapshot->stamp,
-                           .path = path,
-                           .numbers = &number,
-                           .n_numbers = 1 },
-                "Archive %s is complete: %" PRIu64 " bytes", path, number.value);
         return json_set(snapshot->metadata, "archive", json_object_new_string(path))
                 ? 0
                 : failure_out_of_memory(failure);

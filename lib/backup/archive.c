@@ -16,6 +16,7 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -323,13 +324,21 @@ static int refuse_existing(struct Archiving *archiving, const char *name) {
                 : failure_set_write_at(archiving->failure, errno, directory, name, "examine");
 }
 
-static int measure(struct Archiving *archiving, const char *name, uint64_t *ret_bytes) {
+/* `path` of what was published. */
+static int report_done(const struct Archiving *archiving, const char *path) {
+        struct EventNumber number = { "ATOCORE_BYTES", 0 };
         struct stat st;
 
-        if (fstatat(archiving->staging.parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                return failure_set_read_at(archiving->failure, errno,
-                        archiving->operation->layout->archives, name, "examine");
-        *ret_bytes = (uint64_t) st.st_size;
+        if (lstat(path, &st) < 0)
+                return failure_set_read(archiving->failure, errno, path, "examine");
+        number.value = (uint64_t) st.st_size;
+        operation_notice(archiving->operation,
+                &(const struct Event){ .id = EVENT_ARCHIVE_DONE,
+                        .stamp = archiving->stamp,
+                        .path = path,
+                        .numbers = &number,
+                        .n_numbers = 1 },
+                "Archive %s is complete: %" PRIu64 " bytes", path, number.value);
         return 0;
 }
 
@@ -345,8 +354,8 @@ static void clean_up_before(const struct Operation *operation) {
                         "%s", failure_message(&why));
 }
 
-static int create(struct Archiving *archiving, enum ArchiveFormat format, const char *name,
-        uint64_t *ret_bytes) {
+static int create(struct Archiving *archiving, enum ArchiveFormat format, const char *path) {
+        const char *name = strrchr(path, '/') + 1;
         int r;
 
         r = archive_staging_open(archiving->operation, &archiving->staging, archiving->failure);
@@ -379,11 +388,11 @@ static int create(struct Archiving *archiving, enum ArchiveFormat format, const 
         if (r == -EEXIST) /* since we looked */
                 return failure_set_write_at(archiving->failure, EEXIST,
                         archiving->operation->layout->archives, name, "create");
-        return r < 0 ? r : measure(archiving, name, ret_bytes);
+        return r < 0 ? r : report_done(archiving, path);
 }
 
 int archive_create(const struct Operation *operation, const char *stamp, enum ArchiveFormat format,
-        char **ret_path, uint64_t *ret_bytes, struct Failure *failure) {
+        char **ret_path, struct Failure *failure) {
         /* Released last: prune and the like wait until all is closed. */
         _cleanup_lock_ struct Lock *lock = NULL;
         _cleanup_(archiving_clear) struct Archiving archiving = {
@@ -411,7 +420,7 @@ int archive_create(const struct Operation *operation, const char *stamp, enum Ar
                 if (r < 0)
                         return r;
         }
-        r = create(&archiving, format, strrchr(path, '/') + 1, ret_bytes);
+        r = create(&archiving, format, path);
         if (r < 0)
                 return r;
         *ret_path = STEAL(path);

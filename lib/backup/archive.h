@@ -8,8 +8,6 @@
  * enough to unpack and verify it.
  */
 
-#include <stdint.h>
-
 #include "lib/base/operation.h"
 
 enum ArchiveFormat {
@@ -29,4 +27,4 @@ int archive_format_parse(const char *text, enum ArchiveFormat *ret_format);
  * WRITE_FAILED, READ_FAILED, PERMISSION_DENIED, LOCK_BUSY, INTERRUPTED, OUT_OF_MEMORY; nothing is
  * published then, and nothing left. */
 int archive_create(const struct Operation *operation, const char *stamp, enum ArchiveFormat format,
-        char **ret_path, uint64_t *ret_bytes, struct Failure *failure);
+        char **ret_path, struct Failure *failure);
