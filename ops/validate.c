@@ -320,6 +320,29 @@ static int print_reports(
         return op_print_json(object, failure);
 }
 
+static void emit_started(const struct Command *command, const struct Validation *validation) {
+        const struct Target *archive = NULL;
+        size_t snapshots = 0, archives = 0;
+        struct Event event = { .id = EVENT_VALIDATE_STARTED, .path = command->layout->snapshots };
+
+        for (size_t i = 0; i < validation->n_targets; i++)
+                if (!validation->targets[i].archive)
+                        snapshots++;
+                else if (archives++ == 0)
+                        archive = &validation->targets[i];
+        if (archives == 0)
+                event_emit(&event, "Validating %zu snapshot%s in %s", snapshots,
+                        snapshots == 1 ? "" : "s", command->layout->snapshots);
+        else if (snapshots > 0)
+                event_emit(&event, "Validating %zu snapshot%s in %s, and %zu archive%s", snapshots,
+                        snapshots == 1 ? "" : "s", command->layout->snapshots, archives,
+                        archives == 1 ? "" : "s");
+        else {
+                event.path = archive->archive;
+                event_emit(&event, "Validating %zu archive%s", archives, archives == 1 ? "" : "s");
+        }
+}
+
 static int validate(struct Command *command, struct Operation *operation,
         struct Validation *validation, struct Failure *failure) {
         _cleanup_failure_ struct Failure worst = { 0 };
@@ -328,10 +351,7 @@ static int validate(struct Command *command, struct Operation *operation,
         r = resolve(command, validation, failure);
         if (r < 0)
                 return r;
-        event_emit(
-                &(struct Event){ .id = EVENT_VALIDATE_STARTED, .path = command->layout->snapshots },
-                "Validating %zu snapshot%s in %s", validation->n_targets,
-                validation->n_targets == 1 ? "" : "s", command->layout->snapshots);
+        emit_started(command, validation);
         for (size_t i = 0; i < validation->n_targets; i++) {
                 operation_progress(operation, "Validating", i, validation->n_targets);
                 r = validate_one(

@@ -63,6 +63,17 @@ def test_it_is_found_by_its_name(archive, run_op):
     assert f"Archive {path} is valid" in run_op("atocore-validate", path.name).expect(0).stderr
 
 
+def test_archives_are_not_counted_as_snapshots(archive, run_op, live):
+    path = archive()
+
+    def started(*targets):
+        return run_op("atocore-validate", *targets).expect(0).stderr.splitlines()[0]
+
+    assert "Validating 1 archive" in started(path)
+    assert f"Validating 1 snapshot in {live.snapshots}, and 2 archives" in started(path, NOW, path)
+    assert f"{live.snapshots}, and" not in started(NOW)
+
+
 def test_one_that_is_not_there_is_66(live, run_op):
     result = run_op("atocore-validate", "nothing.tar.zst").expect(66)
     assert result.codes[-1] == "snapshot_not_found" and "nothing.tar.zst" in result.stderr
