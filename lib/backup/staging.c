@@ -123,49 +123,8 @@ int staging_create(const struct Operation *operation, const char *stamp,
         }
 }
 
-static int sync_tree(int parent_fd, const char *name);
-
-/* Takes `fd` over. */
-static int sync_directory(int fd) {
-        _cleanup_closedir_ DIR *stream = fdopendir(fd);
-        struct dirent *entry;
-
-        if (!stream) {
-                int r = -errno;
-
-                (void) close(fd);
-                return r;
-        }
-        while (errno = 0, (entry = readdir(stream))) {
-                int r;
-
-                if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-                        continue;
-                r = sync_tree(fd, entry->d_name);
-                if (r < 0)
-                        return r;
-        }
-        if (errno != 0 || fsync(fd) < 0)
-                return -errno;
-        return 0;
-}
-
-static int sync_tree(int parent_fd, const char *name) {
-        _cleanup_close_ int fd =
-                openat(parent_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-        struct stat st;
-
-        if (fd < 0 || fstat(fd, &st) < 0)
-                return -errno;
-        if (S_ISDIR(st.st_mode))
-                return sync_directory(STEAL_FD(fd));
-        if (st.st_nlink > 1)
-                return 0; /* linked from a published snapshot: synced there */
-        return fsync(fd) < 0 ? -errno : 0;
-}
-
 int staging_sync(struct Staging *staging, struct Failure *failure) {
-        int r = sync_tree(staging->dir_fd, ".");
+        int r = sync_tree_at(staging->dir_fd, ".");
 
         return r < 0 ? failure_set_write(failure, -r, staging->path, "write back what is in") : 0;
 }

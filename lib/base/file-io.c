@@ -205,6 +205,45 @@ int make_directories(const char *base, const char *path) {
         }
 }
 
+/* Takes `fd` over. */
+static int sync_contents(int fd) {
+        _cleanup_closedir_ DIR *stream = fdopendir(fd);
+        struct dirent *entry;
+
+        if (!stream) {
+                int r = -errno;
+
+                (void) close(fd);
+                return r;
+        }
+        while (errno = 0, (entry = readdir(stream))) {
+                int r;
+
+                if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+                        continue;
+                r = sync_tree_at(fd, entry->d_name);
+                if (r < 0)
+                        return r;
+        }
+        if (errno != 0 || fsync(fd) < 0)
+                return -errno;
+        return 0;
+}
+
+int sync_tree_at(int dir_fd, const char *name) {
+        _cleanup_close_ int fd =
+                openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+        struct stat st;
+
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return -errno;
+        if (S_ISDIR(st.st_mode))
+                return sync_contents(STEAL_FD(fd));
+        if (st.st_nlink > 1)
+                return 0; /* synced where it was made */
+        return fsync(fd) < 0 ? -errno : 0;
+}
+
 static int remove_tree_on(int dir_fd, const char *name, dev_t device);
 
 /* Takes `fd` over: each level of the tree costs one descriptor. */

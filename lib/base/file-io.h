@@ -39,6 +39,10 @@ int write_file_atomic_at(int dir_fd, const char *name, const void *data, size_t 
 /* fsync of the directory `path`, or of dir_fd itself for ".". */
 int sync_directory_at(int dir_fd, const char *path);
 
+/* fsync of all files and directories below and of `name` itself, last. What is neither of them is
+ * an error; files with further links are taken for linked from elsewhere and synced there. */
+int sync_tree_at(int dir_fd, const char *name);
+
 /* mkdir with DIRECTORY_MODE; an existing directory is fine (-ENOTDIR when it is none). */
 int make_directory_at(int dir_fd, const char *path);
 /* The same for all of `path` below its beginning `base`, which must exist; -EINVAL when it does not
