@@ -12,6 +12,7 @@
 #include "daemon/handlers.h"
 #include "lib/backup/archive.h"
 #include "lib/backup/check.h"
+#include "lib/backup/metadata.h"
 #include "lib/backup/prune.h"
 #include "lib/backup/snapshot.h"
 #include "lib/base/event.h"
@@ -40,14 +41,12 @@ static uint64_t number_of(const struct Snapshot *snapshot, const char *name) {
 }
 
 static void tell_done(const struct Snapshot *snapshot) {
-        const uint64_t bytes = number_of(snapshot, "db_size_bytes") +
-                number_of(snapshot, "registry_size_bytes") +
-                number_of(snapshot, "chroma_snapshot_bytes");
-        const struct EventNumber numbers[] = {
-                { "ATOCORE_BYTES", bytes },
+        struct EventNumber numbers[] = {
+                { "ATOCORE_BYTES", 0 },
                 { "ATOCORE_DURATION_MS", number_of(snapshot, "duration_ms") },
         };
 
+        (void) metadata_bytes(snapshot->metadata, &numbers[0].value);
         event_emit(&(struct Event){ .id = EVENT_BACKUP_DONE,
                            .stamp = snapshot->stamp,
                            .path = snapshot->path,

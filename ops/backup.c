@@ -110,9 +110,12 @@ static uint64_t number_of(json_object *metadata, const char *key) {
         return json_object_object_get_ex(metadata, key, &value) ? json_object_get_uint64(value) : 0;
 }
 
+/* 0 where the sizes cannot be read. */
 static uint64_t bytes_of(json_object *metadata) {
-        return number_of(metadata, "db_size_bytes") + number_of(metadata, "registry_size_bytes") +
-                number_of(metadata, "chroma_snapshot_bytes");
+        uint64_t bytes = 0;
+
+        (void) metadata_bytes(metadata, &bytes);
+        return bytes;
 }
 
 /* The database, the metadata and SHA256SUMS are in every snapshot. */

@@ -14,19 +14,15 @@
 #include "lib/base/text.h"
 #include "lib/base/utf8.h"
 
-#define METADATA_MAX   ((size_t) 16 << 20)
 #define METADATA_DEPTH 32
 #define REGISTRY_DEPTH 512
 
-int metadata_read(int dir_fd, json_object **ret_metadata, const char **ret_problem) {
+int metadata_parse(
+        const char *text, size_t size, json_object **ret_metadata, const char **ret_problem) {
         _cleanup_json_ json_object *metadata = NULL;
-        _cleanup_free_ char *text = NULL, *problem = NULL;
-        size_t size;
+        _cleanup_free_ char *problem = NULL;
         int r;
 
-        r = read_file_at(dir_fd, METADATA_NAME, METADATA_MAX, &text, &size);
-        if (r < 0)
-                return r;
         r = json_document_parse(text, size, METADATA_DEPTH, &metadata, &problem);
         if (r == -ENOMEM)
                 return r;
@@ -39,6 +35,34 @@ int metadata_read(int dir_fd, json_object **ret_metadata, const char **ret_probl
                 return -EBADMSG;
         }
         *ret_metadata = STEAL(metadata);
+        return 0;
+}
+
+int metadata_read(int dir_fd, json_object **ret_metadata, const char **ret_problem) {
+        _cleanup_free_ char *text = NULL;
+        size_t size;
+        int r;
+
+        r = read_file_at(dir_fd, METADATA_NAME, METADATA_MAX, &text, &size);
+        return r < 0 ? r : metadata_parse(text, size, ret_metadata, ret_problem);
+}
+
+int metadata_bytes(json_object *metadata, uint64_t *ret_bytes) {
+        static const char *const keys[] = { "db_size_bytes", "registry_size_bytes",
+                "chroma_snapshot_bytes" };
+        int64_t bytes = 0;
+
+        for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+                json_object *value = NULL;
+
+                if (!json_object_object_get_ex(metadata, keys[i], &value) || !value)
+                        continue;
+                if (!json_object_is_type(value, json_type_int) ||
+                        json_object_get_int64(value) < 0 ||
+                        __builtin_add_overflow(bytes, json_object_get_int64(value), &bytes))
+                        return -EBADMSG;
+        }
+        *ret_bytes = (uint64_t) bytes;
         return 0;
 }
 

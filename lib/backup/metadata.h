@@ -18,11 +18,20 @@
 #define SNAPSHOT_REGISTRY "config/project-registry.json"
 #define SNAPSHOT_CHROMA   "chroma"
 
-#define REGISTRY_MAX ((size_t) 16 << 20) /* bytes of a registry; what is larger is none */
+#define METADATA_MAX ((size_t) 16 << 20) /* bytes; what is larger is none */
+#define REGISTRY_MAX ((size_t) 16 << 20) /* of a registry */
 
 /* Reads `dir_fd`/backup-metadata.json. -ENOENT; -EBADMSG when it is no JSON object, with a static
  * text in *ret_problem. */
 int metadata_read(int dir_fd, json_object **ret_metadata, const char **ret_problem);
+
+/* The same of a text that was read, with a NUL behind it. -EBADMSG, -ENOMEM. */
+int metadata_parse(
+        const char *text, size_t size, json_object **ret_metadata, const char **ret_problem);
+
+/* What its files are said to hold together, but for the metadata and the manifest. -EBADMSG when
+ * one of the sizes is none. */
+int metadata_bytes(json_object *metadata, uint64_t *ret_bytes);
 
 /* Made by AtoCore as it is now: names its version. The earlier implementation does not. */
 bool metadata_is_ours(json_object *metadata);
