@@ -3,6 +3,7 @@
 anywhere."""
 
 import gzip
+import hashlib
 import io
 import subprocess
 import tarfile
@@ -145,29 +146,56 @@ def test_what_is_hostile_is_refused_and_nothing_is_written(
     before = tree(tmp_path)
     result = run_op("atocore-validate", "--json", path).expect(65)
     assert result.codes[0] == "validate_started" and len(result.codes) == 2
-    assert result.codes[1] in ("archive_invalid", "file_unexpected", "file_missing"), result
+    assert result.codes[1] in (
+        "archive_invalid", "file_unexpected", "file_missing", "db_snapshot_missing"), result
     assert result.json["valid"] is False
     assert tree(tmp_path) == before
 
 
-def test_a_bomb_takes_no_memory_and_no_disk(members, run_op, tmp_path):
+@pytest.mark.parametrize("bomb, codes", [
+    (1, {"metadata_invalid_json", "checksum_mismatch"}),
+    (2, {"archive_invalid"}),
+])
+def test_a_bomb_takes_no_memory_and_no_disk(members, run_op, tmp_path, bomb, codes):
     """A gigabyte of zeroes in the place of a small file, in a megabyte."""
     path = tmp_path / "bomb.tar.gz"
     size = 1 << 30
     with gzip.open(path, "wb", compresslevel=1) as out:
         first = io.BytesIO()
         with tarfile.open(fileobj=first, mode="w", format=tarfile.PAX_FORMAT) as tar:
-            tar.addfile(members[0][0], io.BytesIO(members[0][1]))
+            for member, content in members[:bomb]:
+                tar.addfile(member, io.BytesIO(content))
             start = first.tell()
         out.write(first.getvalue()[:start])
-        out.write(header(members[1][0].name, size=size).tobuf(tarfile.PAX_FORMAT))
+        out.write(header(members[bomb][0].name, size=size).tobuf(tarfile.PAX_FORMAT))
         for _ in range(size >> 20):
             out.write(bytes(1 << 20))
         out.write(bytes(1024))
     before = tree(tmp_path)
     result = run_op("atocore-validate", "--json", path).expect(65)
-    assert "checksum_mismatch" in result.json["errors"][0]
+    assert codes <= {error.split(":")[0] for error in result.json["errors"]}
     assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("content, code", [
+    (None, "metadata_missing"),
+    (b"{", "metadata_invalid_json"),
+    (b"[]", "metadata_invalid_json"),
+    (b'{"db_size_bytes": "large"}', "metadata_invalid_json"),
+    (b'{"db_size_bytes": 1}', "archive_invalid"),
+])
+def test_metadata_that_are_none_are_found_whatever_their_checksum(
+        members, run_op, tmp_path, content, code):
+    name = f"{NOW}/backup-metadata.json"
+    files = [(member, content if member.name == name else old) for member, old in members[1:]
+             if member.name != name or content is not None]
+    sums = "".join(f"{hashlib.sha256(text).hexdigest()}  {member.name[17:]}\n"
+                   for member, text in files).encode()
+    for member, text in files:
+        member.size = len(text)
+    path = put_together(tmp_path / "a.tar", [(header(SUMS, size=len(sums)), sums), *files])
+    errors = run_op("atocore-validate", "--json", path).expect(65).json["errors"]
+    assert code in {error.split(":")[0] for error in errors}
 
 
 def test_a_pipe_is_no_archive_and_is_not_waited_for(members, run_op, tmp_path):
