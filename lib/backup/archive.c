@@ -20,9 +20,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "lib/backup/archive-staging.h"
 #include "lib/backup/check.h"
 #include "lib/backup/manifest.h"
+#include "lib/backup/staging.h"
 #include "lib/base/file-io.h"
 #include "lib/base/lock.h"
 
@@ -44,7 +44,7 @@ struct Archiving {
         int64_t time;  /* of the stamp */
         char *source;  /* path of the snapshot */
         int source_fd; /* its directory */
-        struct ArchiveStaging staging;
+        struct Staging staging;
         struct archive *writer;
         bool giving_up;
         char *manifest_text;
@@ -61,7 +61,7 @@ static void archiving_clear(struct Archiving *archiving) {
                 (void) archive_write_close(archiving->writer);
                 (void) archive_write_free(archiving->writer);
         }
-        archive_staging_discard(&archiving->staging);
+        staging_discard(&archiving->staging);
         manifest_free(archiving->manifest);
         free(archiving->manifest_text);
         free(archiving->buffer);
@@ -313,15 +313,12 @@ static int put_snapshot(struct Archiving *archiving) {
 
 /* One that has the name is of a snapshot that had the stamp before, and maybe all that is left of
  * it: it is neither replaced nor taken for that of this one. */
-static int refuse_existing(struct Archiving *archiving, const char *name) {
-        const char *directory = archiving->operation->layout->archives;
+static int refuse_existing(const struct Archiving *archiving, const char *path) {
         struct stat st;
 
-        if (fstatat(archiving->staging.parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) >= 0)
-                return failure_set_write_at(archiving->failure, EEXIST, directory, name, "create");
-        return errno == ENOENT
-                ? 0
-                : failure_set_write_at(archiving->failure, errno, directory, name, "examine");
+        if (lstat(path, &st) >= 0)
+                return failure_set_write(archiving->failure, EEXIST, path, "create");
+        return errno == ENOENT ? 0 : failure_set_write(archiving->failure, errno, path, "examine");
 }
 
 /* `path` of what was published. */
@@ -342,27 +339,14 @@ static int report_done(const struct Archiving *archiving, const char *path) {
         return 0;
 }
 
-/* What earlier runs left behind must not keep this one from its work. */
-static void clean_up_before(const struct Operation *operation) {
-        _cleanup_failure_ struct Failure why = { 0 };
-        uint64_t removed = 0, bytes = 0;
-
-        if (archive_staging_remove_abandoned(operation, &removed, &bytes, &why) < 0)
-                operation_notice(operation,
-                        &(const struct Event){
-                                .id = EVENT_BACKUP_WARNING, .path = why.path, .error = why.error },
-                        "%s", failure_message(&why));
-}
-
 static int create(struct Archiving *archiving, enum ArchiveFormat format, const char *path) {
-        const char *name = strrchr(path, '/') + 1;
         int r;
 
-        r = archive_staging_open(archiving->operation, &archiving->staging, archiving->failure);
+        r = staging_check_root(archiving->operation->layout, archiving->failure);
         if (r < 0)
                 return r;
-        clean_up_before(archiving->operation);
-        r = refuse_existing(archiving, name);
+        staging_clean_up(archiving->operation, archiving->operation->layout->archives);
+        r = refuse_existing(archiving, path);
         if (r < 0)
                 return r;
         r = open_snapshot(archiving);
@@ -374,8 +358,8 @@ static int create(struct Archiving *archiving, enum ArchiveFormat format, const 
         archiving->buffer = malloc(BUFFER_SIZE);
         if (!archiving->buffer)
                 return failure_out_of_memory(archiving->failure);
-        r = archive_staging_create(
-                archiving->operation, &archiving->staging, archiving->stamp, archiving->failure);
+        r = staging_create(archiving->operation->layout->archives, STAGING_FILE, archiving->stamp,
+                &archiving->staging, archiving->failure);
         if (r < 0)
                 return r;
         r = open_writer(archiving, format);
@@ -384,10 +368,12 @@ static int create(struct Archiving *archiving, enum ArchiveFormat format, const 
         r = put_snapshot(archiving);
         if (r < 0)
                 return r;
-        r = archive_staging_publish(&archiving->staging, name, archiving->failure);
+        r = staging_sync(&archiving->staging, archiving->failure);
+        if (r < 0)
+                return r;
+        r = staging_publish(&archiving->staging, strrchr(path, '/') + 1, archiving->failure);
         if (r == -EEXIST) /* since we looked */
-                return failure_set_write_at(archiving->failure, EEXIST,
-                        archiving->operation->layout->archives, name, "create");
+                return failure_set_write(archiving->failure, EEXIST, path, "create");
         return r < 0 ? r : report_done(archiving, path);
 }
 
@@ -400,7 +386,7 @@ int archive_create(const struct Operation *operation, const char *stamp, enum Ar
                 .failure = failure,
                 .stamp = stamp,
                 .source_fd = -1,
-                .staging = ARCHIVE_STAGING_INIT,
+                .staging = STAGING_INIT,
         };
         _cleanup_free_ char *path = NULL;
         int r;

@@ -7,7 +7,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "lib/backup/archive-staging.h"
 #include "lib/backup/removal.h"
 #include "lib/backup/snapshot.h"
 #include "lib/backup/staging.h"
@@ -137,12 +136,11 @@ int leftovers_remove(const struct Operation *operation, int64_t now,
         const struct ArchiveList *archives, uint64_t *removed, uint64_t *bytes,
         struct Failure *failure) {
         const struct Leftovers leftovers = { operation, now, archives, removed, bytes };
-        uint64_t abandoned = 0;
+        const struct Layout *layout = operation->layout;
         int r, one;
 
-        r = staging_remove_abandoned(operation, &abandoned, failure);
-        *removed += abandoned;
-        one = archive_staging_remove_abandoned(operation, removed, bytes, failure);
+        r = staging_remove_abandoned(operation, layout->snapshots, removed, bytes, failure);
+        one = staging_remove_abandoned(operation, layout->archives, removed, bytes, failure);
         r = r < 0 ? r : one;
         one = remove_by_name(&leftovers, failure);
         r = r < 0 ? r : one;

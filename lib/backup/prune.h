@@ -16,7 +16,7 @@ struct PruneResult {
         uint64_t archives_deleted;  /* by stamp, however many files it has */
         uint64_t leftovers_removed; /* .partial-*, .trash-*, .failed-* past their time */
         uint64_t bytes_freed;       /* st_blocks of what only these held: a file with further hard
-                                       links counts for the last of them; staging not counted */
+                                       links counts for the last of them */
         uint64_t duration_ms;
 };
 

@@ -38,10 +38,10 @@ int seal_snapshot(const struct Staging *staging, struct Manifest *manifest,
         if (manifest_format(manifest, &sums, &size) < 0)
                 return failure_out_of_memory(failure);
 
-        r = write_new_file_at(staging->dir_fd, METADATA_NAME, text, strlen(text));
+        r = write_new_file_at(staging->fd, METADATA_NAME, text, strlen(text));
         if (r < 0)
                 return failure_set_write_at(failure, -r, staging->path, METADATA_NAME, "write");
-        r = write_new_file_at(staging->dir_fd, MANIFEST_NAME, sums, size);
+        r = write_new_file_at(staging->fd, MANIFEST_NAME, sums, size);
         if (r < 0)
                 return failure_set_write_at(failure, -r, staging->path, MANIFEST_NAME, "write");
         *ret_metadata = STEAL(object);
@@ -50,8 +50,8 @@ int seal_snapshot(const struct Staging *staging, struct Manifest *manifest,
 
 /* Power gone in between: a staging directory still, which goes with the next run. */
 int unseal_snapshot(const struct Staging *staging, struct Failure *failure) {
-        if (unlinkat(staging->dir_fd, METADATA_NAME, 0) < 0 ||
-                unlinkat(staging->dir_fd, MANIFEST_NAME, 0) < 0)
+        if (unlinkat(staging->fd, METADATA_NAME, 0) < 0 ||
+                unlinkat(staging->fd, MANIFEST_NAME, 0) < 0)
                 return failure_set_write(failure, errno, staging->path, "remove a file in");
         return 0;
 }

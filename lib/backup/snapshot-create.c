@@ -125,7 +125,7 @@ static int copy_database(struct Creation *creation) {
         _cleanup_free_ char *target = NULL;
         enum CopyMethod method;
 
-        if (mkdirat(creation->staging.dir_fd, "db", DIRECTORY_MODE) < 0)
+        if (mkdirat(creation->staging.fd, "db", DIRECTORY_MODE) < 0)
                 return failure_set_write(
                         creation->failure, errno, creation->staging.path, "create a directory in");
         if (asprintf(&target, "%s/" SNAPSHOT_DATABASE, creation->staging.path) < 0) {
@@ -137,7 +137,7 @@ static int copy_database(struct Creation *creation) {
 }
 
 static int copy_registry(struct Creation *creation) {
-        return registry_copy(creation->operation, creation->staging.dir_fd, creation->staging.path,
+        return registry_copy(creation->operation, creation->staging.fd, creation->staging.path,
                 creation->manifest, creation->warnings, &creation->metadata.has_registry,
                 &creation->metadata.registry_bytes, creation->failure);
 }
@@ -183,7 +183,7 @@ static int copy_vector_store(struct Creation *creation) {
         r = find_previous(creation, &previous);
         if (r < 0)
                 return r;
-        r = vector_store_copy(creation->operation, creation->staging.dir_fd, creation->staging.path,
+        r = vector_store_copy(creation->operation, creation->staging.fd, creation->staging.path,
                 previous, creation->manifest, creation->warnings, &copy, creation->failure);
         if (r < 0)
                 return r;
@@ -231,7 +231,7 @@ static int check_copy(struct Creation *creation, const char *stamp) {
         _cleanup_digest_job_ struct DigestJob job = DIGEST_JOB_INIT;
         int r;
 
-        job.dir_fd = creation->staging.dir_fd;
+        job.dir_fd = creation->staging.fd;
         job.path = SNAPSHOT_DATABASE;
         job.sync = true;
         digest_job_start(&job);
@@ -315,19 +315,6 @@ static int publish(
         }
 }
 
-/* What earlier runs left behind must not keep this one from its work. */
-static void clean_up_before(struct Creation *creation) {
-        _cleanup_failure_ struct Failure why = { 0 };
-        uint64_t removed;
-
-        if (staging_remove_abandoned(creation->operation, &removed, &why) < 0) {
-                struct Event event = {
-                        .id = EVENT_BACKUP_WARNING, .path = why.path, .error = why.error
-                };
-                operation_notice(creation->operation, &event, "%s", failure_message(&why));
-        }
-}
-
 static int create(struct Creation *creation, struct Snapshot **ret_snapshot) {
         static int (*const steps[])(struct Creation *) = {
                 copy_database,
@@ -353,11 +340,12 @@ static int create(struct Creation *creation, struct Snapshot **ret_snapshot) {
         r = take_locks(creation);
         if (r < 0)
                 return r;
-        clean_up_before(creation);
+        staging_clean_up(creation->operation, layout->snapshots);
         r = choose_stamp(creation, stamp);
         if (r < 0)
                 return r;
-        r = staging_create(creation->operation, stamp, &creation->staging, creation->failure);
+        r = staging_create(
+                layout->snapshots, STAGING_DIRECTORY, stamp, &creation->staging, creation->failure);
         for (size_t i = 0; r >= 0 && i < sizeof steps / sizeof steps[0]; i++) {
                 r = operation_check(creation->operation, creation->failure);
                 if (r >= 0)

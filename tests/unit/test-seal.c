@@ -33,8 +33,10 @@ static void sealed_init(struct Fixture *f, struct Sealed *sealed) {
                 .root = "/r",
                 .counts = sealed->counts,
                 .warnings = sealed->warnings };
-        assert_success(f, staging_create(&f->operation, NOW_STAMP, &sealed->staging, &f->failure));
-        MUST(write_new_file_at(sealed->staging.dir_fd, "z", "z", 1) == 0);
+        assert_success(f,
+                staging_create(f->layout->snapshots, STAGING_DIRECTORY, NOW_STAMP, &sealed->staging,
+                        &f->failure));
+        MUST(write_new_file_at(sealed->staging.fd, "z", "z", 1) == 0);
         MUST(digest_buffer("z", 1, digest) == 0);
         MUST(manifest_add(sealed->manifest, "z", digest) == 0);
 }
@@ -42,7 +44,7 @@ static void sealed_init(struct Fixture *f, struct Sealed *sealed) {
 static char *read_in(const struct Sealed *sealed, const char *name, size_t *ret_size) {
         char *text = NULL;
 
-        MUST(read_file_at(sealed->staging.dir_fd, name, 1 << 20, &text, ret_size) == 0);
+        MUST(read_file_at(sealed->staging.fd, name, 1 << 20, &text, ret_size) == 0);
         return text;
 }
 
@@ -101,7 +103,7 @@ static void test_what_is_sealed_is_not_sealed_over(void **state) {
         json_object *metadata = (void *) f;
 
         sealed_init(f, &sealed);
-        MUST(write_new_file_at(sealed.staging.dir_fd, MANIFEST_NAME, "x", 1) == 0);
+        MUST(write_new_file_at(sealed.staging.fd, MANIFEST_NAME, "x", 1) == 0);
         assert_int_equal(seal_snapshot(&sealed.staging, sealed.manifest, &sealed.metadata,
                                  sealed.report, &metadata, &f->failure),
                 -EEXIST);

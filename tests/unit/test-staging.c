@@ -7,7 +7,9 @@
 static struct Staging make(struct Fixture *f) {
         struct Staging staging = STAGING_INIT;
 
-        assert_success(f, staging_create(&f->operation, NOW_STAMP, &staging, &f->failure));
+        assert_success(f,
+                staging_create(
+                        f->layout->snapshots, STAGING_DIRECTORY, NOW_STAMP, &staging, &f->failure));
         return staging;
 }
 
@@ -39,9 +41,10 @@ static void test_a_missing_backup_root_is_never_made(void **state) {
         assert_int_equal(staging_check_root(f->layout, &f->failure), -ENOENT);
         assert_int_equal(f->failure.event, EVENT_BACKUP_ROOT_MISSING);
         fixture_forget(f);
-        assert_true(staging_create(&f->operation, NOW_STAMP, &staging, &f->failure) < 0);
+        assert_true(staging_create(f->layout->snapshots, STAGING_DIRECTORY, NOW_STAMP, &staging,
+                            &f->failure) < 0);
         assert_false(scratch_exists(f->layout->backups));
-        assert_int_equal(staging.dir_fd, -1);
+        assert_int_equal(staging.fd, -1);
 
         fixture_forget(f);
         scratch_write(f->layout->backups, "x", 1);
@@ -53,19 +56,19 @@ static void test_what_is_discarded_is_gone(void **state) {
         struct Fixture *f = *state;
         struct Staging staging = make(f);
 
-        MUST(mkdirat(staging.dir_fd, "deep", 0750) >= 0);
-        MUST(write_new_file_at(staging.dir_fd, "deep/file", "x", 1) == 0);
+        MUST(mkdirat(staging.fd, "deep", 0750) >= 0);
+        MUST(write_new_file_at(staging.fd, "deep/file", "x", 1) == 0);
         staging_discard(&staging);
         assert_int_equal(snapshots_entries(f), 0);
         staging_discard(&staging); /* nothing is left to discard */
-        assert_int_equal(fcntl(staging.dir_fd, F_GETFD), -1);
+        assert_int_equal(fcntl(staging.fd, F_GETFD), -1);
 }
 
 static void test_what_is_published_stays_and_keeps_its_lock_until_discarded(void **state) {
         struct Fixture *f = *state;
         struct Staging staging = make(f);
 
-        MUST(write_new_file_at(staging.dir_fd, "file", "x", 1) == 0);
+        MUST(write_new_file_at(staging.fd, "file", "x", 1) == 0);
         assert_success(f, staging_sync(&staging, &f->failure));
         assert_success(f, staging_publish(&staging, NOW_STAMP, &f->failure));
         staging_discard(&staging);
@@ -79,7 +82,7 @@ static void test_nothing_is_ever_replaced(void **state) {
         _cleanup_free_ char *path = strdup(staging.path);
         const char *name = scratch("backups/snapshots/" NOW_STAMP);
 
-        MUST(write_new_file_at(staging.dir_fd, "mine", "x", 1) == 0);
+        MUST(write_new_file_at(staging.fd, "mine", "x", 1) == 0);
         for (int kind = 0; kind < 4; kind++) {
                 switch (kind) {
                 case 0:
@@ -107,7 +110,7 @@ static void test_nothing_is_ever_replaced(void **state) {
 static void test_sync_looks_at_all_of_a_tree(void **state) {
         struct Fixture *f = *state;
         _cleanup_staging_ struct Staging staging = make(f);
-        int below = dup(staging.dir_fd);
+        int below = dup(staging.fd);
 
         for (int i = 0; i < 300; i++) {
                 int next;
@@ -118,18 +121,18 @@ static void test_sync_looks_at_all_of_a_tree(void **state) {
                 below = next;
         }
         MUST(write_new_file_at(below, "file", "x", 1) == 0);
-        MUST(linkat(below, "file", staging.dir_fd, "link", 0) >= 0);
+        MUST(linkat(below, "file", staging.fd, "link", 0) >= 0);
         (void) close(below);
         assert_success(f, staging_sync(&staging, &f->failure));
 
-        MUST(symlinkat("nowhere", staging.dir_fd, "no-file") >= 0);
+        MUST(symlinkat("nowhere", staging.fd, "no-file") >= 0);
         assert_true(staging_sync(&staging, &f->failure) < 0);
 }
 
 static void test_only_what_nobody_holds_is_removed(void **state) {
         struct Fixture *f = *state;
         _cleanup_staging_ struct Staging alive = make(f);
-        uint64_t removed = 99;
+        uint64_t removed = 0, bytes = 0;
 
         MUST(mkdir(scratch("backups/snapshots/.partial-20260401T000000Z-00000001"), 0750) >= 0);
         MUST(mkdir(scratch("backups/snapshots/.partial-"), 0750) >= 0);
@@ -138,19 +141,23 @@ static void test_only_what_nobody_holds_is_removed(void **state) {
         MUST(mkdir(scratch("elsewhere"), 0750) >= 0);
         MUST(symlink(scratch("elsewhere"), scratch("backups/snapshots/.partial-link")) >= 0);
         scratch_write(scratch("backups/snapshots/.partial-file"), "x", 1);
-        assert_success(f, staging_remove_abandoned(&f->operation, &removed, &f->failure));
-        assert_int_equal(removed, 2);
-        assert_int_equal(fixture_count(f, EVENT_LEFTOVER_REMOVED), 2);
-        assert_int_equal(snapshots_entries(f), 5);
+        assert_success(f,
+                staging_remove_abandoned(
+                        &f->operation, f->layout->snapshots, &removed, &bytes, &f->failure));
+        assert_int_equal(removed, 3);
+        assert_int_equal(fixture_count(f, EVENT_LEFTOVER_REMOVED), 3);
+        assert_int_equal(snapshots_entries(f), 4);
         assert_true(scratch_exists(alive.path) && scratch_exists(scratch("elsewhere")));
 }
 
 static void test_without_snapshots_nothing_is_abandoned(void **state) {
         struct Fixture *f = *state;
-        uint64_t removed = 99;
+        uint64_t removed = 0, bytes = 0;
 
         MUST(rmdir(f->layout->snapshots) >= 0);
-        assert_success(f, staging_remove_abandoned(&f->operation, &removed, &f->failure));
+        assert_success(f,
+                staging_remove_abandoned(
+                        &f->operation, f->layout->snapshots, &removed, &bytes, &f->failure));
         assert_int_equal(removed, 0);
         assert_false(scratch_exists(f->layout->snapshots));
 }
@@ -166,7 +173,8 @@ static int create_with_few_descriptors(void *userdata) {
 
                 fixture_forget(f);
                 MUST(setrlimit(RLIMIT_NOFILE, &few) >= 0);
-                r = staging_create(&f->operation, NOW_STAMP, &staging, &f->failure);
+                r = staging_create(
+                        f->layout->snapshots, STAGING_DIRECTORY, NOW_STAMP, &staging, &f->failure);
                 few.rlim_cur = 32;
                 MUST(setrlimit(RLIMIT_NOFILE, &few) >= 0);
                 staging_discard(&staging);
