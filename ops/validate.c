@@ -28,6 +28,7 @@ struct Target {
 
 struct Validation {
         bool all;               /* --all */
+        bool deep;              /* --deep */
         json_object *reports;   /* for --json */
         struct Target *targets; /* what to validate */
         size_t n_targets;
@@ -51,6 +52,13 @@ static int parse_all(const char *argument, void *userdata, struct Failure *failu
         (void) argument;
         (void) failure;
         ((struct Validation *) userdata)->all = true;
+        return 0;
+}
+
+static int parse_deep(const char *argument, void *userdata, struct Failure *failure) {
+        (void) argument;
+        (void) failure;
+        ((struct Validation *) userdata)->deep = true;
         return 0;
 }
 
@@ -258,6 +266,15 @@ static void print_findings(const struct Target *target, const struct CheckReport
         }
 }
 
+/* Snapshots are always looked at in depth. */
+static int check(const struct Operation *operation, const struct Validation *validation,
+        const struct Target *target, struct CheckReport **ret_report, struct Failure *failure) {
+        if (!target->archive)
+                return check_snapshot(operation, target->stamp, ret_report, failure);
+        return (validation->deep ? archive_check_deep : archive_check)(
+                operation, target->archive, NULL, ret_report, failure);
+}
+
 static int validate_one(struct Command *command, const struct Operation *operation,
         const struct Target *target, struct Validation *validation, struct Failure *worst,
         struct Failure *failure) {
@@ -265,8 +282,7 @@ static int validate_one(struct Command *command, const struct Operation *operati
         _cleanup_failure_ struct Failure why = { 0 };
         int r;
 
-        r = target->archive ? archive_check(operation, target->archive, &report, &why)
-                            : check_snapshot(operation, target->stamp, &report, &why);
+        r = check(operation, validation, target, &report, &why);
         if (r == -ENOMEM || r == -EINTR || r == -EAGAIN) {
                 *failure = why;
                 why = (struct Failure){ 0 };
@@ -390,6 +406,9 @@ static int run(struct Command *command, struct Operation *operation, void *userd
 int main(int argc, char *argv[]) {
         static const struct Option options[] = {
                 { .name = "all", .help = "Validate every snapshot", .parse = parse_all },
+                { .name = "deep",
+                        .help = "Unpack archives to check their database too",
+                        .parse = parse_deep },
                 { 0 },
         };
         static struct Validation validation;

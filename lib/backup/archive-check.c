@@ -4,7 +4,9 @@
 
 #include <string.h>
 
+#include "lib/backup/archive-extract.h"
 #include "lib/backup/archive-read.h"
+#include "lib/backup/staging.h"
 
 bool archive_is_name(const char *text) {
         static const char *const suffixes[] = { ".tar", ".tar.zst", ".tar.gz" };
@@ -19,7 +21,40 @@ bool archive_is_name(const char *text) {
         return false;
 }
 
-int archive_check(const struct Operation *operation, const char *path,
+int archive_check(const struct Operation *operation, const char *path, const char *identity,
         struct CheckReport **ret_report, struct Failure *failure) {
-        return archive_walk(operation, path, NULL, NULL, ret_report, failure);
+        return archive_walk(operation, path, identity, NULL, ret_report, failure);
+}
+
+/*
+ * Power gone at any time: .partial-<stamp>-<random> in data/tmp, or a part of it, which goes with
+ * the next run.
+ */
+int archive_check_deep(const struct Operation *operation, const char *path, const char *identity,
+        struct CheckReport **ret_report, struct Failure *failure) {
+        const char *directory = operation->layout->tmp;
+        _cleanup_check_report_ struct CheckReport *unpacked = NULL, *report = NULL;
+        _cleanup_staging_ struct Staging staging = STAGING_INIT;
+        char stamp[STAMP_SIZE];
+        int r;
+
+        staging_clean_up(operation, directory);
+        stamp_format(clock_now(operation->clock), stamp); /* its own is not known yet */
+        r = staging_create(directory, STAGING_DIRECTORY, stamp, &staging, failure);
+        if (r < 0)
+                return r;
+        r = archive_extract(
+                operation, path, identity, staging.fd, staging.path, &unpacked, failure);
+        if (r < 0)
+                return r;
+        if (!unpacked->valid) {
+                *ret_report = STEAL(unpacked);
+                return 0;
+        }
+        r = check_directory(operation, staging.path, unpacked->stamp, &report, failure);
+        if (r < 0)
+                return r;
+        report->duration_ms += unpacked->duration_ms;
+        *ret_report = STEAL(report);
+        return 0;
 }

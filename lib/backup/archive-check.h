@@ -2,10 +2,7 @@
 #pragma once
 
 /*
- * Is an archive what was made of its snapshot? Its checksums are streamed; nothing of it is written
- * to disk, so nothing in it can lead anywhere. Only what archive.h describes is one: SHA256SUMS
- * first, then plain files in its order. Links, devices, other names, files that come twice and
- * whatever is cut off are findings.
+ * Is an archive what was made of its snapshot? See archive-read.h for what makes one.
  */
 
 #include "lib/backup/check.h"
@@ -13,10 +10,14 @@
 /* "x.tar", "/a/x.tar.zst", "x.tar.gz": meant as the name of an archive, not as a stamp. */
 bool archive_is_name(const char *text);
 
-/* The stamp of the report is that of the archive, "" where it names none. Findings are errors of
- * `ARCHIVE_INVALID` for what is no such archive, and those of check.h for its files. Its database
- * is not opened: that it is the one that was checked when the snapshot was made is what its
- * checksum proves. SNAPSHOT_NOT_FOUND (-ENOENT), READ_FAILED, PERMISSION_DENIED, INTERRUPTED,
- * OUT_OF_MEMORY. */
-int archive_check(const struct Operation *operation, const char *path,
+/* Streams its checksums; nothing is written. Its database is not opened: that it is the one that
+ * was checked when the snapshot was made is what its checksum proves. Findings and failures are
+ * those of archive_walk() without a visitor. */
+int archive_check(const struct Operation *operation, const char *path, const char *identity,
+        struct CheckReport **ret_report, struct Failure *failure);
+
+/* Unpacks it to a locked directory of its own in data/tmp, and finds what check_directory() finds
+ * there: in the database too. The directory is removed again; what a killed run left is by the next
+ * one, or by prune. Failures of archive_extract() and check_directory(). */
+int archive_check_deep(const struct Operation *operation, const char *path, const char *identity,
         struct CheckReport **ret_report, struct Failure *failure);

@@ -142,6 +142,8 @@ int leftovers_remove(const struct Operation *operation, int64_t now,
         r = staging_remove_abandoned(operation, layout->snapshots, removed, bytes, failure);
         one = staging_remove_abandoned(operation, layout->archives, removed, bytes, failure);
         r = r < 0 ? r : one;
+        one = staging_remove_abandoned(operation, layout->tmp, removed, bytes, failure);
+        r = r < 0 ? r : one;
         one = remove_by_name(&leftovers, failure);
         r = r < 0 ? r : one;
         one = remove_state_files(&leftovers, failure);

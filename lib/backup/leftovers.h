@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * What operations that did not finish left in backups/: what was being put together and nobody
- * holds, trash, failed snapshots after 7 days (until then they can be looked at), and temporary
- * files beside the states. To be called under the exclusive backups lock.
+ * What operations that did not finish left in backups/ and data/tmp: what was being put together
+ * and nobody holds, trash, failed snapshots after 7 days (until then they can be looked at), and
+ * temporary files beside the states. To be called under the exclusive backups lock.
  */
 
 #include "lib/backup/archive-list.h"

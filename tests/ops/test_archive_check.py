@@ -3,13 +3,13 @@
 anywhere."""
 
 import gzip
-import hashlib
 import io
 import subprocess
 import tarfile
 
 import pytest
 
+from support.archives import header, members_of, put_together, replace
 from support.root import tree
 
 NOW = "20260407T060000Z"
@@ -30,21 +30,7 @@ def archive(live, backup):
 @pytest.fixture
 def members(archive):
     """[(header, content)] of a good one, to be put together in other ways."""
-    with tarfile.open(archive()) as good:
-        return [(member, good.extractfile(member).read()) for member in good.getmembers()]
-
-
-def put_together(path, members):
-    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as out:
-        for header, content in members:
-            out.addfile(header, io.BytesIO(content))
-    return path
-
-
-def header(name, kind=tarfile.REGTYPE, size=0, link=""):
-    made = tarfile.TarInfo(name)
-    made.type, made.size, made.linkname = kind, size, link
-    return made
+    return members_of(archive())
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -101,6 +87,10 @@ def test_a_changed_byte_is_found(members, run_op, tmp_path):
         assert any(error.startswith(f"{code}: {members[i][0].name[17:]}") for error in errors)
 
 
+def test_one_that_others_put_together_in_the_same_way_is_valid(members, run_op, tmp_path):
+    run_op("atocore-validate", put_together(tmp_path / "same.tar", members)).expect(0)
+
+
 @pytest.mark.parametrize("form", FORMATS)
 def test_more_behind_its_end_is_found(archive, run_op, form):
     path = archive(form)
@@ -132,9 +122,10 @@ HOSTILE = {
 }
 
 
+@pytest.mark.parametrize("deep", [[], ["--deep"]], ids=["", "deep"])
 @pytest.mark.parametrize("name", HOSTILE)
-def test_what_is_hostile_is_refused_and_nothing_is_written(
-        members, live, run_op, tmp_path, name):
+def test_what_is_hostile_is_refused_and_nothing_is_left_anywhere(
+        members, live, run_op, tmp_path, name, deep):
     directory = tmp_path / "elsewhere"
     directory.mkdir()
     path = directory / "hostile.tar"
@@ -144,19 +135,22 @@ def test_what_is_hostile_is_refused_and_nothing_is_written(
     else:
         put_together(path, made)
     before = tree(tmp_path)
-    result = run_op("atocore-validate", "--json", path).expect(65)
+    result = run_op("atocore-validate", "--json", *deep, path).expect(65)
     assert result.codes[0] == "validate_started" and len(result.codes) == 2
     assert result.codes[1] in (
-        "archive_invalid", "file_unexpected", "file_missing", "db_snapshot_missing"), result
+        "archive_invalid", "file_unexpected", "file_missing", "db_snapshot_missing",
+        "metadata_missing"), result
     assert result.json["valid"] is False
     assert tree(tmp_path) == before
 
 
-@pytest.mark.parametrize("bomb, codes", [
-    (1, {"metadata_invalid_json", "checksum_mismatch"}),
-    (2, {"archive_invalid"}),
+@pytest.mark.parametrize("bomb, deep, codes", [
+    (1, [], {"metadata_invalid_json", "checksum_mismatch"}),
+    (1, ["--deep"], {"metadata_invalid_json"}),
+    (2, [], {"archive_invalid"}),
+    (2, ["--deep"], {"archive_invalid"}),
 ])
-def test_a_bomb_takes_no_memory_and_no_disk(members, run_op, tmp_path, bomb, codes):
+def test_a_bomb_takes_no_memory_and_no_disk(members, run_op, tmp_path, bomb, deep, codes):
     """A gigabyte of zeroes in the place of a small file, in a megabyte."""
     path = tmp_path / "bomb.tar.gz"
     size = 1 << 30
@@ -172,7 +166,7 @@ def test_a_bomb_takes_no_memory_and_no_disk(members, run_op, tmp_path, bomb, cod
             out.write(bytes(1 << 20))
         out.write(bytes(1024))
     before = tree(tmp_path)
-    result = run_op("atocore-validate", "--json", path).expect(65)
+    result = run_op("atocore-validate", "--json", *deep, path).expect(65)
     assert codes <= {error.split(":")[0] for error in result.json["errors"]}
     assert tree(tmp_path) == before
 
@@ -186,14 +180,7 @@ def test_a_bomb_takes_no_memory_and_no_disk(members, run_op, tmp_path, bomb, cod
 ])
 def test_metadata_that_are_none_are_found_whatever_their_checksum(
         members, run_op, tmp_path, content, code):
-    name = f"{NOW}/backup-metadata.json"
-    files = [(member, content if member.name == name else old) for member, old in members[1:]
-             if member.name != name or content is not None]
-    sums = "".join(f"{hashlib.sha256(text).hexdigest()}  {member.name[17:]}\n"
-                   for member, text in files).encode()
-    for member, text in files:
-        member.size = len(text)
-    path = put_together(tmp_path / "a.tar", [(header(SUMS, size=len(sums)), sums), *files])
+    path = put_together(tmp_path / "a.tar", replace(members, {"backup-metadata.json": content}))
     errors = run_op("atocore-validate", "--json", path).expect(65).json["errors"]
     assert code in {error.split(":")[0] for error in errors}
 
