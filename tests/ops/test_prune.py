@@ -363,8 +363,8 @@ def archives(root):
 
 
 def test_archives_follow_the_same_policy_by_their_stamps(root, prune):
-    for name in (f"{OLD}.tar", f"{OLD}.tar.zst", f"{OLD}.tar.zst.age", f"{OLD}.notes",
-                 f"{NEWEST}.tar.gz", "20260410T130000Z.tar.zst", "readme.txt"):
+    for name in (f"{OLD}.tar", f"{OLD}.tar.zst", f"{OLD}.tar.zst.age", f"{OLD}.tar.gz.gpg",
+                 f"{OLD}.notes", f"{NEWEST}.tar.gz", "20260410T130000Z.tar.zst", "readme.txt"):
         make_archive(root, name)
     result = prune("--json", *NOTHING_MORE).expect(0)
     plan = result.json["archives"]
