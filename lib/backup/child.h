@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Another program, run to be read from or written to: an argument vector and no shell, no terminal.
+ * It is asked to stop (SIGINT, which all of ours take as such) when the operation is cancelled or
+ * we die, and killed when it does not; nothing that it started outlives it. There is no deadline:
+ * what a transfer over a slow line may take is not known here, and a unit has TimeoutStartSec=.
+ */
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "lib/base/failure.h"
+#include "lib/base/operation.h"
+
+struct ChildCommand {
+        const char *const *arguments; /* NULL-terminated; the program is looked for in PATH */
+        char *const
+                *environment; /* NULL-terminated "NAME=VALUE" beside and instead of ours, or NULL */
+        const char *directory; /* to run in; NULL: where we are */
+        bool fed;              /* it reads what child_write() gives it, */
+        int input;             /* else what is behind this descriptor; 0: nothing */
+        int output;            /* it writes to this descriptor; 0: for child_read() */
+};
+
+struct Child;
+
+/* -ENOENT without a failure: there is no such program. READ_FAILED, PERMISSION_DENIED,
+ * OUT_OF_MEMORY. */
+int child_start(const struct Operation *operation, const struct ChildCommand *command,
+        struct Child **ret_child, struct Failure *failure);
+
+/* What it writes to standard output, waiting for some; 0 at its end. INTERRUPTED, READ_FAILED. */
+ssize_t child_read(struct Child *child, void *buffer, size_t size, struct Failure *failure);
+
+/* All of the bytes, to one that is fed. -EPIPE without a failure: it takes no more, and
+ * child_finish() and child_words() tell why. INTERRUPTED, READ_FAILED. */
+int child_write(struct Child *child, const void *data, size_t size, struct Failure *failure);
+
+/* Ends what it is fed, and waits until it has ended; what it still writes is dropped. *ret_status
+ * is its exit status, or 128 and the number of the signal that ended it. INTERRUPTED, READ_FAILED.
+ */
+int child_finish(struct Child *child, int *ret_status, struct Failure *failure);
+
+/* The end of what it wrote to standard error, a few KiB of it. */
+const char *child_words(const struct Child *child);
+
+/* Stops it when it still runs. */
+struct Child *child_free(struct Child *child);
+DEFINE_POINTER_CLEANUP(struct Child *, child_free)
+#define _cleanup_child_ _cleanup_(child_freep)
