@@ -29,6 +29,7 @@ struct Target {
 struct Validation {
         bool all;               /* --all */
         bool deep;              /* --deep */
+        const char *identity;   /* --identity */
         json_object *reports;   /* for --json */
         struct Target *targets; /* what to validate */
         size_t n_targets;
@@ -59,6 +60,12 @@ static int parse_deep(const char *argument, void *userdata, struct Failure *fail
         (void) argument;
         (void) failure;
         ((struct Validation *) userdata)->deep = true;
+        return 0;
+}
+
+static int parse_identity(const char *argument, void *userdata, struct Failure *failure) {
+        (void) failure;
+        ((struct Validation *) userdata)->identity = argument;
         return 0;
 }
 
@@ -272,7 +279,7 @@ static int check(const struct Operation *operation, const struct Validation *val
         if (!target->archive)
                 return check_snapshot(operation, target->stamp, ret_report, failure);
         return (validation->deep ? archive_check_deep : archive_check)(
-                operation, target->archive, NULL, ret_report, failure);
+                operation, target->archive, validation->identity, ret_report, failure);
 }
 
 static int validate_one(struct Command *command, const struct Operation *operation,
@@ -409,6 +416,10 @@ int main(int argc, char *argv[]) {
                 { .name = "deep",
                         .help = "Unpack archives to check their database too",
                         .parse = parse_deep },
+                { .name = "identity",
+                        .argument = "FILE",
+                        .help = "Key of archives that are encrypted",
+                        .parse = parse_identity },
                 { 0 },
         };
         static struct Validation validation;

@@ -4,18 +4,19 @@
 
 #include <string.h>
 
+#include "lib/backup/archive-cipher.h"
 #include "lib/backup/archive-extract.h"
 #include "lib/backup/archive-read.h"
 #include "lib/backup/staging.h"
 
 bool archive_is_name(const char *text) {
         static const char *const suffixes[] = { ".tar", ".tar.zst", ".tar.gz" };
-        size_t length = strlen(text);
+        size_t length = (size_t) (archive_cipher_suffix(text) - text);
 
         for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
                 size_t n = strlen(suffixes[i]);
 
-                if (length > n && strcmp(text + length - n, suffixes[i]) == 0)
+                if (length > n && strncmp(text + length - n, suffixes[i], n) == 0)
                         return true;
         }
         return false;

@@ -7,7 +7,7 @@
 
 #include "lib/backup/check.h"
 
-/* "x.tar", "/a/x.tar.zst", "x.tar.gz": meant as the name of an archive, not as a stamp. */
+/* "x.tar", "/a/x.tar.zst", "x.tar.gz.age": meant as the name of an archive, not as a stamp. */
 bool archive_is_name(const char *text);
 
 /* Streams its checksums; nothing is written. Its database is not opened: that it is the one that

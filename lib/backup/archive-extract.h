@@ -14,7 +14,8 @@
  * then is the caller's to remove; only with a report that is valid it is all there. Whether it is a
  * good snapshot is for check_directory() to say: it looks into the database too.
  *
- * NO_SPACE before anything large is written, where it would not fit. SNAPSHOT_NOT_FOUND, IO_ERROR,
- * WRITE_FAILED, READ_FAILED, PERMISSION_DENIED, INTERRUPTED, OUT_OF_MEMORY. */
+ * NO_SPACE before anything large is written, where it would not fit. SNAPSHOT_NOT_FOUND,
+ * ARCHIVE_KEY_FAILED, IO_ERROR, WRITE_FAILED, READ_FAILED, PERMISSION_DENIED, INTERRUPTED,
+ * OUT_OF_MEMORY. */
 int archive_extract(const struct Operation *operation, const char *path, const char *identity,
         int dir_fd, const char *dir_path, struct CheckReport **ret_report, struct Failure *failure);

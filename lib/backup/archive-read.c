@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "lib/backup/archive-cipher.h"
 #include "lib/backup/check-report.h"
 #include "lib/backup/manifest.h"
 #include "lib/backup/metadata.h"
@@ -22,8 +23,9 @@ struct Walk {
         struct Failure *failure;
         const char *path;
         int fd;
-        uint64_t size;  /* of the archive */
-        uint64_t given; /* bytes of it that libarchive was given */
+        uint64_t size;                /* of the archive */
+        uint64_t given;               /* bytes of it that libarchive was given */
+        struct ArchiveCipher *cipher; /* NULL: not encrypted */
         struct archive *reader;
         char *input;
         struct CheckReport *report;
@@ -39,6 +41,7 @@ struct Walk {
 static void walk_clear(struct Walk *walk) {
         if (walk->reader)
                 (void) archive_read_free(walk->reader);
+        archive_cipher_free(walk->cipher);
         manifest_free(walk->manifest);
         free(walk->input);
         free(walk->buffer);
@@ -69,21 +72,39 @@ static int unreadable(struct Walk *walk, const char *path) {
 }
 
 /* A disk that does not give a block back is damage like any other. */
-static la_ssize_t give_input(struct archive *reader, void *userdata, const void **ret_data) {
-        struct Walk *walk = userdata;
+static ssize_t read_input(struct Walk *walk, struct archive *reader) {
         ssize_t n;
 
-        operation_progress(walk->operation, "Reading the archive, bytes", walk->given, walk->size);
         do {
                 walk->error = operation_check(walk->operation, walk->failure);
                 if (walk->error < 0)
                         return -1;
                 n = read(walk->fd, walk->input, BUFFER_SIZE);
         } while (n < 0 && errno == EINTR);
-        if (n < 0) {
+        if (n < 0)
                 archive_set_error(reader, errno, "%s", strerror(errno));
+        return n;
+}
+
+static ssize_t read_decrypted(struct Walk *walk, struct archive *reader) {
+        ssize_t n = archive_cipher_read(walk->cipher, walk->input, BUFFER_SIZE, walk->failure);
+
+        if (n == -EBADMSG && !failure_is_set(walk->failure))
+                archive_set_error(reader, EBADMSG, "cannot be decrypted: %s",
+                        archive_cipher_words(walk->cipher));
+        else if (n < 0)
+                walk->error = (int) n;
+        return n;
+}
+
+static la_ssize_t give_input(struct archive *reader, void *userdata, const void **ret_data) {
+        struct Walk *walk = userdata;
+        ssize_t n;
+
+        operation_progress(walk->operation, "Reading the archive, bytes", walk->given, walk->size);
+        n = walk->cipher ? read_decrypted(walk, reader) : read_input(walk, reader);
+        if (n < 0)
                 return -1;
-        }
         walk->given += (uint64_t) n;
         *ret_data = walk->input;
         return (la_ssize_t) n;
@@ -433,7 +454,6 @@ int archive_walk(const struct Operation *operation, const char *path, const char
         struct stat st;
         int r;
 
-        (void) identity;
         if (walk.fd < 0 && errno == ENOENT)
                 return failure_set(failure, EVENT_SNAPSHOT_NOT_FOUND, ENOENT, path,
                         "There is no archive %s; check its name", path);
@@ -442,7 +462,13 @@ int archive_walk(const struct Operation *operation, const char *path, const char
         if (!report || !walk.input || !walk.buffer)
                 return failure_out_of_memory(failure);
         walk.size = (uint64_t) st.st_size;
-        r = S_ISREG(st.st_mode) ? walk_entries(&walk) : invalid(&walk, NULL, "is no file");
+        if (S_ISREG(st.st_mode)) {
+                r = archive_cipher_decrypt(
+                        operation, path, walk.fd, identity, &walk.cipher, failure);
+                if (r >= 0)
+                        r = walk_entries(&walk);
+        } else
+                r = invalid(&walk, NULL, "is no file");
         if (r < 0)
                 return r;
         check_report_sort(report);

@@ -29,7 +29,8 @@ struct ArchiveVisitor {
  * the first of them ends the reading; without one (NULL) all are told. `identity` is the file with
  * the key of an archive that is encrypted; NULL: the credential archive-identity.
  * SNAPSHOT_NOT_FOUND
- * (-ENOENT), READ_FAILED, PERMISSION_DENIED, INTERRUPTED, OUT_OF_MEMORY, and the visitor's. */
+ * (-ENOENT), ARCHIVE_KEY_FAILED, READ_FAILED, PERMISSION_DENIED, INTERRUPTED, OUT_OF_MEMORY, and
+ * the visitor's. */
 int archive_walk(const struct Operation *operation, const char *path, const char *identity,
         const struct ArchiveVisitor *visitor, struct CheckReport **ret_report,
         struct Failure *failure);

@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "lib/backup/archive-cipher.h"
 #include "lib/backup/check.h"
 #include "lib/backup/manifest.h"
 #include "lib/backup/staging.h"
@@ -45,8 +46,10 @@ struct Archiving {
         char *source;  /* path of the snapshot */
         int source_fd; /* its directory */
         struct Staging staging;
+        struct ArchiveCipher *cipher; /* NULL: not encrypted */
         struct archive *writer;
         bool giving_up;
+        int error; /* of the last write; 0: none */
         char *manifest_text;
         size_t manifest_size;
         struct Manifest *manifest;
@@ -61,6 +64,7 @@ static void archiving_clear(struct Archiving *archiving) {
                 (void) archive_write_close(archiving->writer);
                 (void) archive_write_free(archiving->writer);
         }
+        archive_cipher_free(archiving->cipher);
         staging_discard(&archiving->staging);
         manifest_free(archiving->manifest);
         free(archiving->manifest_text);
@@ -90,14 +94,39 @@ static int invalid(
                 archiving->stamp, path, problem, archiving->stamp);
 }
 
-static int writer_failed(struct Archiving *archiving) {
-        int error = archive_errno(archiving->writer);
+/* The program only says that it failed. Whether it is the disk, the disk tells. */
+static int cipher_failed(struct Archiving *archiving) {
+        int r = write_all(archiving->staging.fd, archiving->buffer, BUFFER_SIZE);
 
-        if (error <= 0) /* no errno: a mistake of ours */
+        return r < 0 ? failure_set_write(archiving->failure, -r, archiving->staging.path, "write")
+                     : archive_cipher_blame_key(archiving->cipher, archiving->failure);
+}
+
+static int end_cipher(struct Archiving *archiving) {
+        int r = archive_cipher_end(archiving->cipher, archiving->failure);
+
+        return r == -EBADMSG ? cipher_failed(archiving) : r;
+}
+
+static int writer_failed(struct Archiving *archiving) {
+        if (archive_errno(archiving->writer) == ENOMEM)
+                return failure_out_of_memory(archiving->failure);
+        if (archiving->error == 0) /* a mistake of ours */
                 return failure_set(archiving->failure, EVENT_WRITE_FAILED, EIO,
                         archiving->staging.path, "Cannot write %s: %s; please report this",
                         archiving->staging.path, archive_error_string(archiving->writer));
-        return failure_set_write(archiving->failure, error, archiving->staging.path, "write");
+        if (!archiving->cipher)
+                return failure_set_write(
+                        archiving->failure, -archiving->error, archiving->staging.path, "write");
+        if (archiving->error != -EPIPE)
+                return archiving->error; /* the failure is set */
+        archiving->error = end_cipher(archiving);
+        return archiving->error < 0
+                ? archiving->error
+                : failure_set(archiving->failure, EVENT_INTERNAL_ERROR, EPIPE,
+                          archiving->staging.path,
+                          "%s ended before all was encrypted; please report this",
+                          archiving->operation->config->archive_encrypt);
 }
 
 static int open_snapshot(struct Archiving *archiving) {
@@ -149,11 +178,18 @@ static int read_manifest(struct Archiving *archiving) {
 
 static la_ssize_t write_block(
         struct archive *writer, void *userdata, const void *data, size_t size) {
-        const struct Archiving *archiving = userdata;
-        int r = archiving->giving_up ? -ECANCELED : write_all(archiving->staging.fd, data, size);
+        struct Archiving *archiving = userdata;
+        int r;
 
+        if (archiving->giving_up)
+                r = -ECANCELED;
+        else if (archiving->cipher)
+                r = archive_cipher_write(archiving->cipher, data, size, archiving->failure);
+        else
+                r = write_all(archiving->staging.fd, data, size);
         if (r >= 0)
                 return (la_ssize_t) size;
+        archiving->error = r;
         archive_set_error(writer, -r, "Cannot write");
         return -1;
 }
@@ -308,7 +344,9 @@ static int put_snapshot(struct Archiving *archiving) {
                 r = put_file(archiving, &archiving->manifest->entries[i]);
         if (r < 0)
                 return r;
-        return archive_write_close(archiving->writer) == ARCHIVE_OK ? 0 : writer_failed(archiving);
+        if (archive_write_close(archiving->writer) != ARCHIVE_OK)
+                return writer_failed(archiving);
+        return archiving->cipher ? end_cipher(archiving) : 0;
 }
 
 /* One that has the name is of a snapshot that had the stamp before, and maybe all that is left of
@@ -362,6 +400,10 @@ static int create(struct Archiving *archiving, enum ArchiveFormat format, const 
                 &archiving->staging, archiving->failure);
         if (r < 0)
                 return r;
+        r = archive_cipher_encrypt(archiving->operation, archiving->staging.fd, &archiving->cipher,
+                archiving->failure);
+        if (r < 0)
+                return r;
         r = open_writer(archiving, format);
         if (r < 0)
                 return r;
@@ -395,8 +437,8 @@ int archive_create(const struct Operation *operation, const char *stamp, enum Ar
                 return failure_set(failure, EVENT_STAMP_INVALID, EINVAL, NULL,
                         "\"%s\" is no stamp; stamps look like 20260407T060000Z", stamp);
         failure_set_stamp(failure, stamp);
-        if (asprintf(&path, "%s/%s%s", operation->layout->archives, stamp, formats[format].suffix) <
-                0) {
+        if (asprintf(&path, "%s/%s%s%s", operation->layout->archives, stamp, formats[format].suffix,
+                    archive_cipher_suffix_of_new(operation->config)) < 0) {
                 path = NULL;
                 return failure_out_of_memory(failure);
         }

@@ -12,6 +12,7 @@
 #include "lib/base/file-io.h"
 
 #define CONFIG_SIZE_MAX ((size_t) 1024 * 1024)
+#define RECIPIENT_MAX   ((size_t) 4096)
 #define BYTE_ORDER_MARK "\xef\xbb\xbf"
 
 /* The keys and their values. */
@@ -49,6 +50,38 @@ static int set_path(const struct ConfigKey *key, const char *value, void *member
                 return -ENOMEM;
         free(*path);
         *path = copy;
+        return 0;
+}
+
+/* Of the form only: whether there is such a recipient is found out when one is written to. Nothing
+ * in it could be taken for an option. */
+static bool is_recipient(const char *text, const char *beginning, const char *characters) {
+        size_t length = strlen(beginning), n = strlen(text);
+
+        return strncmp(text, beginning, length) == 0 && n > length && n <= RECIPIENT_MAX &&
+                text[0] != '-' && strspn(text, characters) == n;
+}
+
+#define DIGITS  "0123456789"
+#define LETTERS "abcdefghijklmnopqrstuvwxyz"
+
+static int set_cipher(const struct ConfigKey *key, const char *value, void *member) {
+        static const char age[] = "age:", gpg[] = "gpg:";
+        char **text = member, *copy;
+
+        (void) key;
+        if (value[0] != '\0' &&
+                !(strncmp(value, age, strlen(age)) == 0 &&
+                        is_recipient(value + strlen(age), "age1", LETTERS DIGITS)) &&
+                !(strncmp(value, gpg, strlen(gpg)) == 0 &&
+                        is_recipient(value + strlen(gpg), "",
+                                LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZ" DIGITS "@.+_-")))
+                return -EINVAL;
+        copy = strdup(value);
+        if (!copy)
+                return -ENOMEM;
+        free(*text);
+        *text = copy;
         return 0;
 }
 
@@ -114,6 +147,10 @@ const struct ConfigKey config_keys[] = {
                 "a whole number from 0 to 1000", MEMBER(retention_monthly), 1000 },
         { "lock_wait", "600", "seconds to wait for a lock that another program holds", set_number,
                 "seconds, a whole number from 0 to 86400", MEMBER(lock_wait), 86400 },
+        { "archive_encrypt", "", "whom archives are encrypted to, with age(1) or gpg(1)",
+                set_cipher, "age:RECIPIENT or gpg:KEYID", MEMBER(archive_encrypt) },
+        { "archive_gpg_key", ATOCORE_GPG_KEY, "file with the public key of gpg:KEYID", set_path,
+                "an absolute path", MEMBER(archive_gpg_key) },
         { 0 },
 };
 
@@ -357,6 +394,8 @@ struct Config *config_free(struct Config *config) {
         if (!config)
                 return NULL;
         free(config->root);
+        free(config->archive_encrypt);
+        free(config->archive_gpg_key);
         for (size_t i = 0; i < count_strings(config->allowed_hosts); i++)
                 free(config->allowed_hosts[i]);
         free(config->allowed_hosts);

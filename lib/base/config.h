@@ -23,7 +23,9 @@ struct Config {
         uint64_t retention_daily;
         uint64_t retention_weekly;
         uint64_t retention_monthly;
-        uint64_t lock_wait; /* seconds to wait for a lock */
+        uint64_t lock_wait;    /* seconds to wait for a lock */
+        char *archive_encrypt; /* "age:RECIPIENT", "gpg:KEYID" or "" */
+        char *archive_gpg_key; /* file with the public key of gpg:KEYID */
 };
 
 struct ConfigKey {

@@ -66,6 +66,7 @@
         X(SNAPSHOT_WARNING,        "43e8d1d5f3ad48328381e64f6e2c84a6", LOG_WARNING,  0) \
         X(SNAPSHOT_IN_FUTURE,      "c221b5585c6b43dcbf3769fa843d94fe", LOG_WARNING,  0) \
         X(SNAPSHOT_NOT_FOUND,      "0bc43e4236564f54a5efb7a8453fc0aa", LOG_ERR,      EX_NOINPUT) \
+        X(ARCHIVE_KEY_FAILED,      "4efe2d1393ec42c08c15b7d7f2f6e296", LOG_ERR,      EX_NOPERM) \
         X(PRUNE_REFUSED,           "613db90871d04b1ba3d41f604304e906", LOG_ERR,      EX_DATAERR) \
         X(STATE_NOT_SAVED,         "6c9859548be340cb86fdc92c3753d144", LOG_WARNING,  0) \
         /* The daemon. */ \

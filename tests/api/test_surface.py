@@ -6,6 +6,7 @@ import re
 import sqlite3
 
 from support.api import is_time, problem
+from support.run import run
 
 CHUNK = {"chunk_id", "source_file", "title", "heading_path", "start_line", "end_line", "score",
          "char_count", "content"}
@@ -239,6 +240,26 @@ def test_a_backup_with_an_archive_says_where_it_is(filled, daemon):
     document = daemon.post("/admin/backup", {"archive": True}).expect(201).json
     path = filled.backups / "archives" / f"{document['stamp']}.tar.zst"
     assert document["archive"] == str(path) and path.stat().st_size > 0
+
+
+def test_an_archive_is_encrypted_as_configured(filled, start_daemon, run_op, tmp_path):
+    key, config = tmp_path / "key", tmp_path / "atocore.conf"
+    run(["age-keygen", "-o", key]).expect(0)
+    recipient = run(["age-keygen", "-y", key]).expect(0).stdout.strip()
+    config.write_text(f"archive_encrypt=age:{recipient}\n")
+    daemon = start_daemon("--config", config)
+    path = daemon.post("/admin/backup", {"archive": True}).expect(201).json["archive"]
+    assert path.endswith(".tar.zst.age") and daemon.events("archive_done")
+    run_op("atocore-validate", "--identity", key, path).expect(0)
+
+
+def test_an_archive_that_cannot_be_encrypted_is_none(filled, start_daemon, tmp_path):
+    config = tmp_path / "atocore.conf"
+    config.write_text("archive_encrypt=age:age1qqqqqq\n")
+    daemon = start_daemon("--config", config)
+    answer = daemon.post("/admin/backup", {"archive": True}).expect(500)
+    assert answer.json["code"] == "archive_key_failed" and "age1qqqqqq" in answer.json["detail"]
+    assert list((filled.backups / "archives").iterdir()) == [] and len(filled.stamps()) == 1
 
 
 def test_backup(filled, daemon):

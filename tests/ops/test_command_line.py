@@ -20,7 +20,7 @@ OWN = {
     "atocore-ingest": {"--list", "--allow-mass-removal"},
     "atocore-backup": {"--archive", "--include-chroma", "--pin", "--label", "--wait",
                        "--list", "--pin-snapshot", "--unpin-snapshot"},
-    "atocore-validate": {"--all"},
+    "atocore-validate": {"--all", "--deep", "--identity"},
     "atocore-prune": {"--dry-run", "--daily", "--weekly", "--monthly", "--now"},
 }
 

@@ -26,9 +26,10 @@ def test_example_changes_nothing_as_it_is(run_op):
 
 
 def test_example_has_every_key_with_its_default():
+    """A key that is empty where nothing is set has an example instead; the build sets some."""
     assert set(settings()) == set(table())
     for key, default in table().items():
-        if key not in ("root", "allowed_hosts"):
+        if default.startswith('"') and default != '""':
             assert settings()[key] == default.strip('"')
 
 

@@ -27,6 +27,7 @@ struct Notice {
 
 struct Fixture {
         struct Layout *layout;
+        struct Config config; /* nothing in it but what a test puts there */
         struct Clock clock;
         struct Operation operation;
         struct Failure failure;
@@ -75,6 +76,7 @@ static inline int fixture_setup(void **state) {
         MUST(layout_new(scratch_directory, &f->layout) == 0);
         f->clock = (struct Clock){ .frozen = true, .now = NOW };
         f->operation = (struct Operation){ .layout = f->layout,
+                .config = &f->config,
                 .clock = &f->clock,
                 .program = "test",
                 .cancelled = fixture_cancelled,
