@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -191,16 +192,58 @@ int lock_acquire(const char *path, enum LockMode mode, const struct Operation *o
         return 0;
 }
 
+/* The parent's lock, through a descriptor of the same open file description. It is asked for
+ * nothing: flock() would convert the lock for the parent as well. The name in the file is the
+ * parent's, so this is released like a shared lock, which leaves it; and the lock itself stays for
+ * as long as any descriptor does. */
+static int inherit_store(const struct Layout *layout, const char *number, struct Lock **ret_lock,
+        struct Failure *failure) {
+        const char *path = layout->store_lock;
+        _cleanup_close_ int fd = -1;
+        struct Lock *lock;
+        uint64_t inherited;
+
+        if (config_parse_number(number, INT_MAX, &inherited) < 0)
+                return failure_set(failure, EVENT_LOCK_FAILED, EINVAL, path,
+                        LOCK_STORE_FD_VARIABLE
+                        " is %s, which is no number of a descriptor; unset it",
+                        number[0] != '\0' ? number : "empty");
+        fd = fcntl((int) inherited, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+        if (fd < 0)
+                return failure_set(failure, EVENT_LOCK_FAILED, errno, path,
+                        "Cannot use descriptor %s of " LOCK_STORE_FD_VARIABLE
+                        " as the lock on %s: %m; unset the variable",
+                        number, path);
+        if (!is_current(fd, path))
+                return failure_set(failure, EVENT_LOCK_FAILED, ESTALE, path,
+                        "Descriptor %s of " LOCK_STORE_FD_VARIABLE
+                        " is not the lock file %s; unset the variable",
+                        number, path);
+        lock = malloc(sizeof *lock);
+        if (!lock)
+                return failure_out_of_memory(failure);
+        *lock = (struct Lock){ .fd = STEAL_FD(fd), .mode = LOCK_MODE_SHARED };
+        *ret_lock = lock;
+        return 0;
+}
+
 int lock_acquire_store(
         const struct Operation *operation, struct Lock **ret_lock, struct Failure *failure) {
+        const char *inherited = getenv(LOCK_STORE_FD_VARIABLE);
         _cleanup_lock_ struct Lock *gate = NULL;
         int r;
 
+        if (inherited)
+                return inherit_store(operation->layout, inherited, ret_lock, failure);
         r = lock_acquire(operation->layout->gate_lock, LOCK_MODE_SHARED, operation, &gate, failure);
         if (r < 0)
                 return r;
         return lock_acquire(
                 operation->layout->store_lock, LOCK_MODE_SHARED, operation, ret_lock, failure);
+}
+
+int lock_fd(const struct Lock *lock) {
+        return lock ? lock->fd : -1;
 }
 
 int lock_directory(int dir_fd) {

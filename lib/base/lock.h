@@ -14,6 +14,10 @@
  *
  * An exclusive holder writes `pid program since` into the file, for the waiter to name. A child
  * that keeps the descriptor keeps the lock.
+ *
+ * A process that holds the gate and the store lock exclusively can have a child open the live
+ * database under them: the child inherits a descriptor of the store lock, and finds its number in
+ * ATOCORE_STORE_LOCK_FD.
  */
 
 #include <stdint.h>
@@ -26,6 +30,8 @@ enum LockMode {
         LOCK_MODE_EXCLUSIVE,
 };
 
+#define LOCK_STORE_FD_VARIABLE "ATOCORE_STORE_LOCK_FD"
+
 struct Lock;
 
 /* Takes the lock on the file `path` (created when absent; its directory must exist, but for
@@ -37,9 +43,17 @@ struct Lock;
 int lock_acquire(const char *path, enum LockMode mode, const struct Operation *operation,
         struct Lock **ret_lock, struct Failure *failure);
 
-/* Through the gate: the store lock, shared, for as long as the live database is open. */
+/* Through the gate: the store lock, shared, for as long as the live database is open. Where
+ * ATOCORE_STORE_LOCK_FD is set, the parent's instead, with no gate, nothing to wait for, and
+ * nothing changed in the file or in the lock. A number that is no descriptor of
+ * operation->layout->store_lock is LOCK_FAILED: that something else was inherited is an error, not
+ * a reason to ask for a lock that the parent may hold. */
 int lock_acquire_store(
         const struct Operation *operation, struct Lock **ret_lock, struct Failure *failure);
+
+/* The descriptor behind it, for a child to inherit: it is the lock's, and closed with it. -1 for
+ * NULL. */
+int lock_fd(const struct Lock *lock);
 
 /* flock on an open directory; never waits. -EAGAIN when another holds it. The lock lives as long
  * as the open file description. */
