@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "lib/backup/http-client.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <string.h>
+
+/* The host is not looked up: it is what the daemon reads in Host:, the loopback's name. */
+#define HOST "http://localhost"
+
+DEFINE_POINTER_CLEANUP(CURL *, curl_easy_cleanup)
+#define _cleanup_curl_ _cleanup_(curl_easy_cleanupp)
+DEFINE_POINTER_CLEANUP(struct curl_slist *, curl_slist_free_all)
+#define _cleanup_slist_ _cleanup_(curl_slist_free_allp)
+
+/* One request under way. */
+struct Exchange {
+        const struct Operation *operation;
+        char *text; /* of the answer, with a NUL behind it */
+        size_t size;
+        int error; /* why libcurl was told to stop: an errno value */
+};
+
+static void exchange_clear(struct Exchange *exchange) {
+        free(exchange->text);
+}
+
+static int tell(char **ret_problem, int error, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
+static int tell(char **ret_problem, int error, const char *format, ...) {
+        va_list arguments;
+        int length;
+
+        va_start(arguments, format);
+        length = vasprintf(ret_problem, format, arguments);
+        va_end(arguments);
+        if (length >= 0)
+                return -error;
+        *ret_problem = NULL;
+        return -ENOMEM;
+}
+
+/* libcurl is set up once in a process, before its first handle; it is never torn down, as somebody
+ * else may use it too. */
+static CURLcode set_up;
+
+static void set_up_once(void) {
+        set_up = curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+static size_t receive(char *data, size_t one, size_t n, void *userdata) {
+        struct Exchange *exchange = userdata;
+        char *grown;
+
+        (void) one; /* is 1 */
+        if (n > HTTP_ANSWER_MAX - exchange->size) {
+                exchange->error = EFBIG;
+                return CURL_WRITEFUNC_ERROR;
+        }
+        grown = realloc(exchange->text, exchange->size + n + 1);
+        if (!grown) {
+                exchange->error = ENOMEM;
+                return CURL_WRITEFUNC_ERROR;
+        }
+        memcpy(grown + exchange->size, data, n);
+        exchange->text = grown;
+        exchange->size += n;
+        grown[exchange->size] = '\0';
+        return n;
+}
+
+/* Called about once a second, and sooner while data flows. */
+static int look_up(void *userdata, curl_off_t total, curl_off_t now, curl_off_t upload_total,
+        curl_off_t uploaded) {
+        struct Exchange *exchange = userdata;
+
+        (void) total, (void) now, (void) upload_total, (void) uploaded;
+        if (!operation_cancelled(exchange->operation))
+                return 0;
+        exchange->error = EINTR;
+        return 1;
+}
+
+static long milliseconds(uint64_t ms) {
+        return ms < 1 ? 1 : ms < LONG_MAX ? (long) ms : LONG_MAX;
+}
+
+/* An option that is refused is one that this libcurl was built without. */
+static CURLcode prepare(CURL *curl, const struct HttpRequest *request, const char *url,
+        const char *body, struct curl_slist *headers, struct Exchange *exchange) {
+        CURLcode codes[] = {
+                curl_easy_setopt(curl, CURLOPT_URL, url),
+                curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, request->socket),
+                curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http"),
+                curl_easy_setopt(curl, CURLOPT_PROXY, ""),
+                curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L),
+                curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, milliseconds(request->deadline_ms)),
+                curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, receive),
+                curl_easy_setopt(curl, CURLOPT_WRITEDATA, exchange),
+                curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L),
+                curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, look_up),
+                curl_easy_setopt(curl, CURLOPT_XFERINFODATA, exchange),
+                curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers),
+                body ? curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body) : CURLE_OK,
+        };
+
+        for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
+                if (codes[i] != CURLE_OK)
+                        return codes[i];
+        return CURLE_OK;
+}
+
+static int tell_failure(const struct HttpRequest *request, const struct Exchange *exchange,
+        CURLcode code, char **ret_problem) {
+        if (exchange->error == EFBIG)
+                return tell(ret_problem, EFBIG, "an answer of more than %zu MiB",
+                        HTTP_ANSWER_MAX >> 20);
+        if (exchange->error == EINTR)
+                return tell(ret_problem, EINTR, "a signal to stop");
+        if (exchange->error == ENOMEM || code == CURLE_OUT_OF_MEMORY)
+                return -ENOMEM;
+        if (code == CURLE_OPERATION_TIMEDOUT)
+                return tell(ret_problem, ETIMEDOUT, "no answer within %" PRIu64 " ms",
+                        request->deadline_ms);
+        return tell(ret_problem, code == CURLE_COULDNT_CONNECT ? ECONNREFUSED : EIO,
+                "no answer (%s)", curl_easy_strerror(code));
+}
+
+static int parse(const struct Exchange *exchange, json_object **ret_body, char **ret_problem) {
+        _cleanup_free_ char *problem = NULL;
+        int r;
+
+        r = json_document_parse(exchange->text ? exchange->text : "", exchange->size,
+                HTTP_ANSWER_DEEP, ret_body, &problem);
+        if (r == -EBADMSG)
+                return tell(ret_problem, EBADMSG, "an answer that is no JSON (%s)",
+                        problem ? problem : "malformed");
+        return r;
+}
+
+int http_request(const struct Operation *operation, const struct HttpRequest *request,
+        struct HttpAnswer *ret_answer, char **ret_problem) {
+        static pthread_once_t once = PTHREAD_ONCE_INIT;
+        _cleanup_(exchange_clear) struct Exchange exchange = { .operation = operation };
+        _cleanup_slist_ struct curl_slist *headers = NULL;
+        _cleanup_curl_ CURL *curl = NULL;
+        _cleanup_free_ char *url = NULL;
+        const char *body = NULL;
+        json_object *document = NULL;
+        long status = 0;
+        CURLcode code;
+        int r;
+
+        if (operation_cancelled(operation))
+                return tell(ret_problem, EINTR, "a signal to stop");
+        (void) pthread_once(&once, set_up_once);
+        curl = set_up == CURLE_OK ? curl_easy_init() : NULL;
+        headers = curl_slist_append(NULL, "Content-Type: application/json");
+        if (asprintf(&url, HOST "%s", request->path) < 0)
+                url = NULL;
+        if (request->body)
+                body = json_object_to_json_string_ext(request->body, JSON_C_TO_STRING_PLAIN);
+        if (!curl || !headers || !url || (request->body && !body))
+                return -ENOMEM;
+
+        code = prepare(curl, request, url, body, headers, &exchange);
+        if (code == CURLE_OK)
+                code = curl_easy_perform(curl);
+        if (code == CURLE_OK)
+                code = curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+        if (code != CURLE_OK)
+                return tell_failure(request, &exchange, code, ret_problem);
+        r = parse(&exchange, &document, ret_problem);
+        if (r < 0)
+                return r;
+        *ret_answer = (struct HttpAnswer){ .status = status, .body = document };
+        return 0;
+}
+
+void http_answer_clear(struct HttpAnswer *answer) {
+        (void) json_object_put(answer->body);
+        *answer = (struct HttpAnswer){ 0 };
+}
