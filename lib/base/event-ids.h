@@ -68,6 +68,7 @@
         X(SNAPSHOT_NOT_FOUND,      "0bc43e4236564f54a5efb7a8453fc0aa", LOG_ERR,      EX_NOINPUT) \
         X(ARCHIVE_KEY_FAILED,      "4efe2d1393ec42c08c15b7d7f2f6e296", LOG_ERR,      EX_NOPERM) \
         X(PRUNE_REFUSED,           "613db90871d04b1ba3d41f604304e906", LOG_ERR,      EX_DATAERR) \
+        X(PROOF_FAILED,            "b0ae568dddcc4b26b2b4f4802f47532b", LOG_ERR,      EX_UNAVAILABLE) \
         X(STATE_NOT_SAVED,         "6c9859548be340cb86fdc92c3753d144", LOG_WARNING,  0) \
         /* The daemon. */ \
         X(LISTEN_FAILED,         "2cfad515046544fda82f77eb99162ab8", LOG_ERR,      EX_UNAVAILABLE) \
