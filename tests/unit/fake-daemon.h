@@ -31,6 +31,21 @@ static inline void fake_ready(void) {
         (void) close(fd);
 }
 
+/* On proof.sock, beside the socket of the manager: the kernel accepts, nobody else does. */
+static inline void fake_listen(void) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+        const char *path = getenv("NOTIFY_SOCKET");
+        int length;
+
+        MUST(fd >= 0 && path && strrchr(path, '/'));
+        length = (int) (strrchr(path, '/') - path);
+        MUST((size_t) length + sizeof "/proof.sock" <= sizeof address.sun_path);
+        memcpy(address.sun_path, path, (size_t) length);
+        memcpy(address.sun_path + length, "/proof.sock", sizeof "/proof.sock");
+        MUST(bind(fd, (struct sockaddr *) &address, sizeof address) >= 0 && listen(fd, 8) >= 0);
+}
+
 /* First in main(): does not come back in a process that is to be a daemon. */
 static inline void fake_daemon_if_asked(void) {
         const char *what = getenv(FAKE_DAEMON);
@@ -47,7 +62,9 @@ static inline void fake_daemon_if_asked(void) {
                 if (fork() > 0)
                         fake_ready();
         }
-        if (strcmp(what, "is ready") == 0)
+        if (strcmp(what, "accepts and is silent") == 0)
+                fake_listen();
+        if (strcmp(what, "is ready") == 0 || strcmp(what, "accepts and is silent") == 0)
                 fake_ready();
         for (;;) /* "is never ready", or so */
                 (void) pause();

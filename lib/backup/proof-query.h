@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * A question that a database must have an answer to: words out of its own chunks.
+ */
+
+#include "lib/base/operation.h"
+
+/* Of the database of operation->layout, which is ours and of the current schema. "" where it has no
+ * chunk; the caller frees. The failures of sqlite_open(), DATABASE_FAILED. */
+int proof_query(const struct Operation *operation, char **ret_query, struct Failure *failure);
