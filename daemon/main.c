@@ -196,6 +196,7 @@ static int serve(const struct Command *command, const struct Arguments *argument
 
         if (pass_gate(command, &lock) == -EINTR)
                 return 0;
+        daemon.lock = lock;
         store = open_database(&daemon);
         check_health(&daemon);
         (void) malloc_trim(0);

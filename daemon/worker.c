@@ -38,6 +38,7 @@ struct Operation worker_operation(struct Worker *worker) {
                 .clock = &worker->clock,
                 .program = "atocored",
                 .lock_wait = 0,
+                .store_lock = worker->daemon->lock,
                 .cancelled = cancelled,
                 .notice = report_notice,
                 .userdata = worker,

@@ -24,6 +24,7 @@ struct Daemon {
         const struct AccessRules *access;
         struct RegistryCache *registry;
         struct HealthTold *told; /* health.h */
+        const struct Lock *lock; /* the store lock; NULL where there can be none */
         uint64_t started_ms;     /* monotonic_ms() */
         bool exposed;            /* listens beyond the loopback */
         atomic_bool cancelled;   /* long operations are to stop */

@@ -442,12 +442,9 @@ int archive_create(const struct Operation *operation, const char *stamp, enum Ar
                 path = NULL;
                 return failure_out_of_memory(failure);
         }
-        if (access(operation->layout->backups, F_OK) >= 0) {
-                r = lock_acquire(operation->layout->backups_lock, LOCK_MODE_SHARED, operation,
-                        &lock, failure);
-                if (r < 0)
-                        return r;
-        }
+        r = lock_acquire_backups(operation, LOCK_MODE_SHARED, &lock, failure);
+        if (r < 0)
+                return r;
         r = create(&archiving, format, path);
         if (r < 0)
                 return r;

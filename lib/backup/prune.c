@@ -37,9 +37,9 @@ static int take_lock(const struct Operation *operation, bool dry_run, struct Loc
         if (r < 0)
                 return r;
         if (dry_run && access(path, F_OK) < 0 && errno == ENOENT)
-                return 0;
-        return lock_acquire(path, dry_run ? LOCK_MODE_SHARED : LOCK_MODE_EXCLUSIVE, operation,
-                ret_lock, failure);
+                return lock_refuse_interrupted(operation->layout, failure);
+        return lock_acquire_backups(
+                operation, dry_run ? LOCK_MODE_SHARED : LOCK_MODE_EXCLUSIVE, ret_lock, failure);
 }
 
 static int make_plans(const struct Operation *operation, const struct RetentionPolicy *policy,

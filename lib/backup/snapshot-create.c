@@ -83,8 +83,8 @@ static int take_locks(struct Creation *creation) {
                 if (r < 0)
                         return r;
         }
-        return lock_acquire(layout->backups_lock, LOCK_MODE_SHARED, creation->operation,
-                &creation->backups_lock, creation->failure);
+        return lock_acquire_backups(
+                creation->operation, LOCK_MODE_SHARED, &creation->backups_lock, creation->failure);
 }
 
 /* Moves on to the second after, as long as a snapshot has this one. */

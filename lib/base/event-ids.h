@@ -28,6 +28,9 @@
         X(SNAPSHOT_DELETED,        "6f5c38065baa486787cef24ecc20053d", LOG_NOTICE,   0) \
         X(ARCHIVE_DELETED,         "677b205795fa43e5b064b9650ec8724a", LOG_NOTICE,   0) \
         X(LEFTOVER_REMOVED,        "41454deef787441ab518d4a2ee7c4d22", LOG_NOTICE,   0) \
+        X(RESTORE_STARTED,         "923ad4aa10e744fd80edd5670cf0c3b1", LOG_NOTICE,   0) \
+        X(RESTORE_STEP,            "5afe2e6ecf5946abb6b88f844f41db29", LOG_INFO,     0) \
+        X(RESTORE_DONE,            "38f1b60eee5b47e6901a8103e4f46a84", LOG_NOTICE,   0) \
         X(SNAPSHOT_PINNED,         "a9b46c5fa48d4564911e4c4ae387140d", LOG_INFO,     0) \
         /* Called or configured wrongly. */ \
         X(USAGE,                   "b3ba7549381b4e08b1e3b947aa974712", LOG_ERR,      EX_USAGE) \
@@ -70,6 +73,11 @@
         X(PRUNE_REFUSED,           "613db90871d04b1ba3d41f604304e906", LOG_ERR,      EX_DATAERR) \
         X(PROOF_FAILED,            "b0ae568dddcc4b26b2b4f4802f47532b", LOG_ERR,      EX_UNAVAILABLE) \
         X(STATE_NOT_SAVED,         "6c9859548be340cb86fdc92c3753d144", LOG_WARNING,  0) \
+        /* Restoring. */ \
+        X(RESTORE_WARNING,         "d4756be48954420bb2043e118a4e5d4a", LOG_WARNING,  0) \
+        X(RESTORE_REFUSED,         "fed455fe32b047adb4196c7e48c99794", LOG_ERR,      EX_DATAERR) \
+        X(RESTORE_INTERRUPTED,     "fa5e61ce84c44fe18070c23380b9f0c6", LOG_ERR,      EX_TEMPFAIL) \
+        X(RESTORE_ROLLED_BACK,     "77615fe56e3441e8bdd0110f7858c035", LOG_ERR,      EX_UNAVAILABLE) \
         /* The daemon. */ \
         X(LISTEN_FAILED,         "2cfad515046544fda82f77eb99162ab8", LOG_ERR,      EX_UNAVAILABLE) \
         X(DAEMON_DEGRADED,         "fdff54269d3c434b9fd7f72bfb7f7ef5", LOG_WARNING,  0) \

@@ -227,19 +227,68 @@ static int inherit_store(const struct Layout *layout, const char *number, struct
         return 0;
 }
 
+/* One more descriptor of the same lock: it is held until the last is closed. */
+static int share(const struct Lock *lock, struct Lock **ret_lock, struct Failure *failure) {
+        _cleanup_close_ int fd = fcntl(lock->fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+        struct Lock *shared;
+
+        if (fd < 0)
+                return failure_set(failure, EVENT_LOCK_FAILED, errno, NULL,
+                        "Cannot share the lock on the database: %m; raise the limit of open files "
+                        "(LimitNOFILE=)");
+        shared = malloc(sizeof *shared);
+        if (!shared)
+                return failure_out_of_memory(failure);
+        *shared = (struct Lock){ .fd = STEAL_FD(fd), .mode = LOCK_MODE_SHARED };
+        *ret_lock = shared;
+        return 0;
+}
+
 int lock_acquire_store(
         const struct Operation *operation, struct Lock **ret_lock, struct Failure *failure) {
+        const struct Layout *layout = operation->layout;
         const char *inherited = getenv(LOCK_STORE_FD_VARIABLE);
-        _cleanup_lock_ struct Lock *gate = NULL;
+        _cleanup_lock_ struct Lock *gate = NULL, *lock = NULL;
         int r;
 
+        if (operation->store_lock)
+                return share(operation->store_lock, ret_lock, failure);
         if (inherited)
-                return inherit_store(operation->layout, inherited, ret_lock, failure);
-        r = lock_acquire(operation->layout->gate_lock, LOCK_MODE_SHARED, operation, &gate, failure);
+                return inherit_store(layout, inherited, ret_lock, failure);
+        r = lock_acquire(layout->gate_lock, LOCK_MODE_SHARED, operation, &gate, failure);
         if (r < 0)
                 return r;
-        return lock_acquire(
-                operation->layout->store_lock, LOCK_MODE_SHARED, operation, ret_lock, failure);
+        r = lock_acquire(layout->store_lock, LOCK_MODE_SHARED, operation, &lock, failure);
+        if (r >= 0)
+                r = lock_refuse_interrupted(layout, failure);
+        if (r < 0)
+                return r;
+        *ret_lock = STEAL(lock);
+        return 0;
+}
+
+int lock_acquire_backups(const struct Operation *operation, enum LockMode mode,
+        struct Lock **ret_lock, struct Failure *failure) {
+        const struct Layout *layout = operation->layout;
+        _cleanup_lock_ struct Lock *lock = NULL;
+        int r = 0;
+
+        if (access(layout->backups, F_OK) >= 0)
+                r = lock_acquire(layout->backups_lock, mode, operation, &lock, failure);
+        if (r >= 0)
+                r = lock_refuse_interrupted(layout, failure);
+        if (r < 0)
+                return r;
+        *ret_lock = STEAL(lock);
+        return 0;
+}
+
+int lock_refuse_interrupted(const struct Layout *layout, struct Failure *failure) {
+        if (access(layout->restore_journal, F_OK) < 0)
+                return 0;
+        return failure_set(failure, EVENT_RESTORE_INTERRUPTED, EBUSY, layout->restore_journal,
+                "A restore did not get to its end, and what is live may be a mixture; finish it "
+                "with: atocore-restore --resume, or undo it with: atocore-restore --rollback");
 }
 
 int lock_fd(const struct Lock *lock) {

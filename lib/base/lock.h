@@ -47,9 +47,20 @@ int lock_acquire(const char *path, enum LockMode mode, const struct Operation *o
  * ATOCORE_STORE_LOCK_FD is set, the parent's instead, with no gate, nothing to wait for, and
  * nothing changed in the file or in the lock. A number that is no descriptor of
  * operation->layout->store_lock is LOCK_FAILED: that something else was inherited is an error, not
- * a reason to ask for a lock that the parent may hold. */
+ * a reason to ask for a lock that the parent may hold. Where operation->store_lock is set, a share
+ * in that: it cannot be lost meanwhile, and the gate may be closed. */
 int lock_acquire_store(
         const struct Operation *operation, struct Lock **ret_lock, struct Failure *failure);
+
+/* The backups lock, for what reads or changes backups/. Where there is no backups/, there is
+ * nothing to protect: 0 with *ret_lock NULL. */
+int lock_acquire_backups(const struct Operation *operation, enum LockMode mode,
+        struct Lock **ret_lock, struct Failure *failure);
+
+/* RESTORE_INTERRUPTED (-EBUSY) when data/restore-journal.json tells of a restore that did not get
+ * to its end: what is live may be a mixture. The two functions above ask this themselves, once they
+ * have the lock that a running restore holds. */
+int lock_refuse_interrupted(const struct Layout *layout, struct Failure *failure);
 
 /* The descriptor behind it, for a child to inherit: it is the lock's, and closed with it. -1 for
  * NULL. */

@@ -14,12 +14,16 @@
 #include "lib/base/layout.h"
 #include "lib/base/stamp.h"
 
+struct Lock;
+
 struct Operation {
         const struct Layout *layout;
         const struct Config *config;
         struct Clock *clock;
         const char *program; /* written into locks: "atocore-backup" */
         uint64_t lock_wait;  /* seconds to wait for a lock; 0: do not wait */
+        /* The store lock, where the process holds it for all its operations; else NULL. */
+        const struct Lock *store_lock;
 
         /* All may be NULL. Called on the operation's thread. */
         bool (*cancelled)(void *userdata); /* true: stop cleanly with INTERRUPTED */

@@ -51,17 +51,23 @@ static int make_below_root(
  * one rename: it is never absent in between. */
 static int check_present(
         const struct Layout *layout, enum SqliteMode mode, struct Failure *failure) {
+        int r;
+
         if (access(layout->root, F_OK) < 0 && errno == ENOENT)
                 return failure_set(failure, EVENT_STORAGE_ROOT_MISSING, ENOENT, layout->root,
                         "There is no storage root at %s; create it, mount it, or set root= in "
                         "atocore.conf",
                         layout->root);
-        if (mode != SQLITE_MODE_CREATE && access(layout->database_dir, F_OK) < 0 && errno == ENOENT)
-                return failure_set(failure, EVENT_DATABASE_MISSING, ENOENT, layout->database,
+        if (mode == SQLITE_MODE_CREATE || access(layout->database_dir, F_OK) >= 0 ||
+                errno != ENOENT)
+                return 0;
+        r = lock_refuse_interrupted(layout, failure);
+        if (r >= 0)
+                r = failure_set(failure, EVENT_DATABASE_MISSING, ENOENT, layout->database,
                         "There is no database at %s; run atocore-ingest for a first one, or "
                         "restore a snapshot",
                         layout->database);
-        return 0;
+        return r;
 }
 
 static int check_current(sqlite3 *db, struct Failure *failure) {
