@@ -42,6 +42,9 @@ struct Restore *restore_free(struct Restore *restore) {
                 return NULL;
         for (size_t i = 0; i < RESTORE_ITEM_COUNT_; i++)
                 free(restore->items[i].staged);
+        for (size_t i = 0; i < restore->n_steps; i++)
+                free(restore->steps[i].target);
+        free(restore->steps);
         free(restore->source);
         json_object_put(restore->counts);
         free(restore);
@@ -110,6 +113,7 @@ static json_object *to_journal(const struct Restore *restore) {
                 !json_set(object, "stamp", json_object_new_string(restore->stamp)) ||
                 !json_set(object, "source", json_object_new_string(restore->source)) ||
                 !json_set(object, "safety", json_object_new_string(restore->safety)) ||
+                !json_set(object, "raw", json_object_new_boolean(restore->raw)) ||
                 !json_set(object, "items", items_to_json(restore)))
                 return NULL;
         if (restore->counts && !json_set(object, "counts", json_object_get(restore->counts)))
@@ -174,7 +178,7 @@ static bool take_stamp(json_object *object, const char *name, char ret_stamp[STA
 /* False: it is no journal of ours, or memory ran out (then `source` is NULL). */
 static bool from_journal(json_object *object, struct Restore *restore) {
         const char *source = text_member(object, "source"), *phase = text_member(object, "phase");
-        json_object *items, *counts;
+        json_object *items, *counts, *raw;
 
         if (number_member(object, "version") != JOURNAL_VERSION || !source || !phase ||
                 !take_stamp(object, "stamp", restore->stamp) ||
@@ -188,6 +192,8 @@ static bool from_journal(json_object *object, struct Restore *restore) {
                         return false;
         if (json_object_object_get_ex(object, "counts", &counts))
                 restore->counts = json_object_get(counts);
+        restore->raw =
+                json_object_object_get_ex(object, "raw", &raw) && json_object_get_boolean(raw);
         restore->committed = strcmp(phase, "commit") == 0;
         restore->source = strdup(source);
         return restore->source != NULL;

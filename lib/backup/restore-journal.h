@@ -5,7 +5,7 @@
  * data/restore-journal.json: what a restore is about to do, written before it does it, so that
  * whoever comes after a crash can end it.
  * {"version":1,"phase":"exchange"|"commit","stamp","source",
- * "safety","counts","items":[{"what","action","inode","bytes"}]}
+ * "safety","raw","counts","items":[{"what","action","inode","bytes"}]}
  */
 
 #include "lib/backup/restore.h"

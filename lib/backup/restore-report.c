@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "lib/backup/restore.h"
+#include "lib/base/json-build.h"
+#include "lib/base/json-document.h"
+
+static const char *const verbs[] = {
+        [RESTORE_VERB_UNPACK] = "unpack",
+        [RESTORE_VERB_VALIDATE] = "validate",
+        [RESTORE_VERB_STAGE] = "stage",
+        [RESTORE_VERB_STOP] = "stop",
+        [RESTORE_VERB_EXCHANGE] = "exchange",
+        [RESTORE_VERB_PROVE] = "prove",
+        [RESTORE_VERB_KEEP] = "keep",
+};
+
+const char *restore_verb_name(enum RestoreVerb verb) {
+        return verbs[verb];
+}
+
+static json_object *step_to_json(const struct RestoreStep *step) {
+        _cleanup_json_ json_object *object = json_object_new_object();
+
+        if (!object || !json_set(object, "action", json_object_new_string(verbs[step->verb])) ||
+                !json_set(object, "what", json_object_new_string(step->what)) ||
+                !json_set(object, "target", json_object_new_string(step->target)) ||
+                !json_set(object, "bytes", json_object_new_uint64(step->bytes)))
+                return NULL;
+        return STEAL(object);
+}
+
+static json_object *steps_to_json(const struct Restore *restore) {
+        _cleanup_json_ json_object *array = json_object_new_array();
+
+        for (size_t i = 0; array && i < restore->n_steps; i++)
+                if (!json_append(array, step_to_json(&restore->steps[i])))
+                        return NULL;
+        return STEAL(array);
+}
+
+json_object *restore_to_json(const struct Restore *restore, const struct Layout *layout) {
+        _cleanup_json_ json_object *object = json_object_new_object();
+
+        if (!object || !json_set(object, "stamp", json_object_new_string(restore->stamp)) ||
+                !json_set(object, "source", json_object_new_string(restore->source)) ||
+                !json_set(object, "root", json_object_new_string(layout->root)) ||
+                !json_set(object, "dry_run", json_object_new_boolean(restore->dry_run)) ||
+                !json_set(object, "undone", json_object_new_boolean(restore->undone)) ||
+                !json_set(object, "steps", steps_to_json(restore)) ||
+                !json_set(object, "duration_ms", json_object_new_uint64(restore->duration_ms)))
+                return NULL;
+        /* null: nothing was there that could be kept. */
+        if (!restore->safety[0])
+                return json_object_object_add(object, "safety", NULL) < 0 ? NULL : STEAL(object);
+        return json_set(object, "safety", json_object_new_string(restore->safety)) ? STEAL(object)
+                                                                                   : NULL;
+}

@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "lib/backup/restore-safety.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "lib/backup/manifest.h"
+#include "lib/backup/metadata.h"
+#include "lib/backup/snapshot.h"
+#include "lib/backup/staging.h"
+#include "lib/backup/tree-copy.h"
+#include "lib/base/file-io.h"
+#include "lib/base/json-build.h"
+
+#define COPY_PREFIX ".copy-"
+#define SUMS_SUFFIX ".tmp-" /* of what write_file_atomic_at() leaves when it is killed */
+
+static bool exists(const char *path) {
+        struct stat st;
+
+        return lstat(path, &st) >= 0;
+}
+
+static char *safety_path(
+        const struct Layout *layout, const char *prefix, const char *stamp, const char *below) {
+        char *path;
+
+        return asprintf(&path, "%s/%s%s%s%s", layout->pre_restore, prefix, stamp,
+                       below[0] ? "/" : "", below) < 0
+                ? NULL
+                : path;
+}
+
+/* Where an item is copied to before it is exchanged, and where it will be. */
+static char *copy_path(const struct Layout *layout, const struct Restore *restore,
+        const struct RestoreItem *item) {
+        char name[64];
+
+        (void) snprintf(name, sizeof name, COPY_PREFIX "%s", restore_item_name(item->kind));
+        return safety_path(layout, SNAPSHOT_PARTIAL_PREFIX, restore->safety, name);
+}
+
+/* Choosing a name. */
+
+static bool keeps_any(const struct Restore *restore) {
+        for (size_t i = 0; i < RESTORE_ITEM_COUNT_; i++)
+                if (restore->items[i].action != RESTORE_LEAVE && exists(restore->items[i].target))
+                        return true;
+        return false;
+}
+
+static bool is_free(const struct Layout *layout, const char *stamp) {
+        _cleanup_free_ char *path = safety_path(layout, "", stamp, "");
+        _cleanup_free_ char *partial = safety_path(layout, SNAPSHOT_PARTIAL_PREFIX, stamp, "");
+
+        return !path || !partial || (!exists(path) && !exists(partial));
+}
+
+int restore_safety_choose(
+        const struct Operation *operation, struct Restore *restore, struct Failure *failure) {
+        int64_t now = clock_now(operation->clock);
+        int r;
+
+        restore->safety[0] = '\0';
+        if (!exists(operation->layout->backups) && !keeps_any(restore))
+                return 0;
+        r = staging_check_root(operation->layout, failure);
+        if (r < 0)
+                return r;
+        do
+                stamp_format(now++, restore->safety);
+        while (!is_free(operation->layout, restore->safety));
+        return 0;
+}
+
+/* Preparing. */
+
+static json_object *items_to_json(const struct Restore *restore) {
+        _cleanup_json_ json_object *items = json_object_new_object();
+
+        for (size_t i = 0; items && i < RESTORE_ITEM_COUNT_; i++) {
+                const struct RestoreItem *item = &restore->items[i];
+                const char *state = item->action == RESTORE_LEAVE ? "left"
+                        : exists(item->target)                    ? "present"
+                                                                  : "absent";
+
+                if (!json_set(items, restore_item_name(item->kind), json_object_new_string(state)))
+                        return NULL;
+        }
+        return STEAL(items);
+}
+
+static char *metadata_text(const struct Operation *operation, const struct Restore *restore) {
+        _cleanup_json_ json_object *object = json_object_new_object();
+        char at[RFC3339_SIZE], host[HOST_NAME_MAX + 1] = "";
+        char *text;
+
+        rfc3339_format(clock_now(operation->clock), at);
+        (void) gethostname(host, sizeof host - 1);
+        if (!object || !json_set(object, "stamp", json_object_new_string(restore->safety)) ||
+                !json_set(object, "created_at", json_object_new_string(at)) ||
+                !json_set(object, "hostname", json_object_new_string(host)) ||
+                !json_set(object, "atocore_version", json_object_new_string(ATOCORE_VERSION)) ||
+                !json_set(object, "replaced_by", json_object_new_string(restore->stamp)) ||
+                !json_set(object, "items", items_to_json(restore)) ||
+                asprintf(&text, "%s\n",
+                        json_object_to_json_string_ext(object,
+                                JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE)) < 0)
+                return NULL;
+        return text;
+}
+
+static int copy_aside(const struct Operation *operation, const struct Restore *restore,
+        const struct RestoreItem *item, struct Failure *failure) {
+        _cleanup_free_ char *copied = copy_path(operation->layout, restore, item);
+        const char *name = strrchr(item->target, '/') + 1;
+        _cleanup_free_ char *parent = strndup(item->target, (size_t) (name - 1 - item->target));
+        struct TreeCopy copy = {
+                .operation = operation,
+                .source = parent,
+                .links = true,
+                .doing = "Copying what is there now, bytes",
+                .total = tree_size(item->target),
+        };
+
+        if (!copied || !parent)
+                return failure_out_of_memory(failure);
+        return tree_copy(&copy, name, copied, item->target, failure);
+}
+
+/* Power gone before the journal is written: a leftover, with at most copies in it. */
+int restore_safety_prepare(
+        const struct Operation *operation, const struct Restore *restore, struct Failure *failure) {
+        const struct Layout *layout = operation->layout;
+        _cleanup_free_ char *partial = NULL, *text = NULL, *metadata = NULL;
+        struct stat kept, live;
+        int r;
+
+        if (!restore->safety[0])
+                return 0;
+        partial = safety_path(layout, SNAPSHOT_PARTIAL_PREFIX, restore->safety, "");
+        metadata = safety_path(layout, SNAPSHOT_PARTIAL_PREFIX, restore->safety, METADATA_NAME);
+        text = metadata_text(operation, restore);
+        if (!partial || !metadata || !text)
+                return failure_out_of_memory(failure);
+        r = make_directories(layout->backups, partial);
+        if (r < 0)
+                return failure_set_write(failure, -r, partial, "create");
+        if (stat(partial, &kept) < 0)
+                return failure_set_read(failure, errno, partial, "examine");
+        for (size_t i = 0; i < RESTORE_ITEM_COUNT_; i++) {
+                const struct RestoreItem *item = &restore->items[i];
+
+                if (item->action == RESTORE_LEAVE || lstat(item->target, &live) < 0 ||
+                        live.st_dev == kept.st_dev)
+                        continue;
+                r = copy_aside(operation, restore, item, failure);
+                if (r < 0)
+                        return r;
+        }
+        r = write_file_atomic_at(AT_FDCWD, metadata, text, strlen(text));
+        if (r < 0)
+                return failure_set_write(failure, -r, metadata, "write");
+        r = sync_directory_at(AT_FDCWD, layout->pre_restore);
+        if (r >= 0)
+                r = sync_directory_at(AT_FDCWD, layout->backups);
+        return r < 0 ? failure_set_write(failure, -r, layout->pre_restore, "sync") : 0;
+}
+
+void restore_safety_discard(const struct Layout *layout, const struct Restore *restore) {
+        _cleanup_free_ char *partial = NULL;
+
+        if (!restore->safety[0])
+                return;
+        /* What cannot be removed now goes with the next restore. */
+        partial = safety_path(layout, SNAPSHOT_PARTIAL_PREFIX, restore->safety, "");
+        if (partial)
+                (void) remove_tree_at(AT_FDCWD, partial);
+}
+
+/* Without copies and metadata nothing is left of one that moved nothing. */
+static int remove_abandoned(int dir_fd, const char *name) {
+        _cleanup_close_ int fd =
+                openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        _cleanup_closedir_ DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+        struct dirent *entry;
+
+        if (!stream)
+                return errno == ENOTDIR || errno == ELOOP ? 0 : -errno;
+        fd = -1; /* the stream has it now */
+        while (errno = 0, (entry = readdir(stream)))
+                if (strncmp(entry->d_name, COPY_PREFIX, strlen(COPY_PREFIX)) == 0) {
+                        int r = remove_tree_at(dirfd(stream), entry->d_name);
+
+                        if (r < 0)
+                                return r;
+                }
+        rewinddir(stream);
+        while (errno = 0, (entry = readdir(stream)))
+                if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+                        !strstr(entry->d_name, METADATA_NAME))
+                        return 0; /* somebody's data */
+        return errno != 0 ? -errno : remove_tree_at(dir_fd, name);
+}
+
+int restore_safety_remove_abandoned(const struct Layout *layout, struct Failure *failure) {
+        _cleanup_closedir_ DIR *stream = opendir(layout->pre_restore);
+        struct dirent *entry;
+        int r;
+
+        if (!stream)
+                return errno == ENOENT
+                        ? 0
+                        : failure_set_read(failure, errno, layout->pre_restore, "open");
+        while (errno = 0, (entry = readdir(stream))) {
+                if (strncmp(entry->d_name, SNAPSHOT_PARTIAL_PREFIX,
+                            strlen(SNAPSHOT_PARTIAL_PREFIX)) != 0)
+                        continue;
+                r = remove_abandoned(dirfd(stream), entry->d_name);
+                if (r < 0)
+                        return failure_set_write_at(
+                                failure, -r, layout->pre_restore, entry->d_name, "remove");
+        }
+        return errno != 0 ? failure_set_read(failure, errno, layout->pre_restore, "list") : 0;
+}
+
+/* Publishing. */
+
+static int sync_parent(const char *path) {
+        _cleanup_free_ char *parent = strndup(path, (size_t) (strrchr(path, '/') - path));
+
+        return parent ? sync_directory_at(AT_FDCWD, parent) : -ENOMEM;
+}
+
+/* Power gone …
+ *   before a rename                 it is where it was staged, and the next run takes it from there
+ *   after that of a copy            it is in both places, and the next run removes the staged one
+ */
+static int take_in(const struct Layout *layout, const struct Restore *restore,
+        const struct RestoreItem *item, struct Failure *failure) {
+        _cleanup_free_ char *copied = copy_path(layout, restore, item);
+        _cleanup_free_ char *kept =
+                safety_path(layout, SNAPSHOT_PARTIAL_PREFIX, restore->safety, item->source);
+        int r;
+
+        if (!copied || !kept)
+                return failure_out_of_memory(failure);
+        if (exists(kept) || !exists(item->staged))
+                return 0;
+        if (strchr(item->source, '/')) {
+                *strrchr(kept, '/') = '\0';
+                r = make_directory_at(AT_FDCWD, kept);
+                kept[strlen(kept)] = '/';
+                if (r < 0)
+                        return failure_set_write(failure, -r, kept, "make the directory of");
+        }
+        if (rename(exists(copied) ? copied : item->staged, kept) < 0)
+                return failure_set_write(failure, errno, kept, "keep what was there as");
+        r = sync_parent(kept);
+        if (r >= 0)
+                r = sync_parent(item->staged);
+        return r < 0 ? failure_set_write(failure, -r, kept, "sync") : 0;
+}
+
+static int remove_staged(const struct RestoreItem *item, struct Failure *failure) {
+        int r = remove_tree_at(AT_FDCWD, item->staged);
+
+        return r < 0 ? failure_set_write(failure, -r, item->staged, "remove") : 0;
+}
+
+int restore_safety_publish(
+        const struct Layout *layout, const struct Restore *restore, struct Failure *failure) {
+        _cleanup_free_ char *partial = NULL, *path = NULL;
+        int r;
+
+        if (!restore->safety[0])
+                return 0;
+        partial = safety_path(layout, SNAPSHOT_PARTIAL_PREFIX, restore->safety, "");
+        path = safety_path(layout, "", restore->safety, "");
+        if (!partial || !path)
+                return failure_out_of_memory(failure);
+        if (exists(partial)) {
+                for (size_t i = 0; i < RESTORE_ITEM_COUNT_; i++) {
+                        if (restore->items[i].action == RESTORE_LEAVE)
+                                continue;
+                        r = take_in(layout, restore, &restore->items[i], failure);
+                        if (r < 0)
+                                return r;
+                }
+                r = sync_directory_at(AT_FDCWD, partial);
+                if (r < 0)
+                        return failure_set_write(failure, -r, partial, "sync");
+                /* The name was free under the gate, and nobody else makes any. */
+                if (rename(partial, path) < 0)
+                        return failure_set_write(failure, errno, path, "publish");
+        }
+        /* Power gone: the name of before or this one, each on all that was there. */
+        r = sync_directory_at(AT_FDCWD, layout->pre_restore);
+        if (r < 0)
+                return failure_set_write(failure, -r, layout->pre_restore, "sync");
+        for (size_t i = 0; i < RESTORE_ITEM_COUNT_; i++) {
+                r = restore->items[i].action == RESTORE_LEAVE
+                        ? 0
+                        : remove_staged(&restore->items[i], failure);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* Sealing. */
+
+static int hash_tree(const struct Operation *operation, int dir_fd, const char *path,
+        struct Manifest *manifest, struct Failure *failure) {
+        _cleanup_close_ int fd = openat(
+                dir_fd, path[0] ? path : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        _cleanup_closedir_ DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+        struct dirent *entry;
+
+        if (!stream)
+                return failure_set_read(failure, errno, path, "read the directory");
+        fd = -1; /* the stream has it now */
+        while (errno = 0, (entry = readdir(stream))) {
+                _cleanup_free_ char *name = NULL;
+                _cleanup_close_ int file = -1;
+                char digest[DIGEST_HEX_SIZE];
+                struct stat st;
+                int r;
+
+                if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+                        continue;
+                r = operation_check(operation, failure);
+                if (r < 0)
+                        return r;
+                if (asprintf(&name, "%s%s%s", path, path[0] ? "/" : "", entry->d_name) < 0) {
+                        name = NULL;
+                        return failure_out_of_memory(failure);
+                }
+                if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                        return failure_set_read(failure, errno, name, "examine");
+                if (S_ISDIR(st.st_mode)) {
+                        r = hash_tree(operation, dir_fd, name, manifest, failure);
+                        if (r < 0)
+                                return r;
+                }
+                if (!S_ISREG(st.st_mode) || strstr(name, MANIFEST_NAME SUMS_SUFFIX))
+                        continue;
+                file = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+                r = file < 0 ? -errno : digest_fd(file, digest, NULL);
+                if (r < 0)
+                        return failure_set_read(failure, -r, name, "read");
+                if (manifest_add(manifest, name, digest) < 0)
+                        return failure_out_of_memory(failure);
+        }
+        return errno != 0 ? failure_set_read(failure, errno, path, "read the directory") : 0;
+}
+
+int restore_safety_seal(
+        const struct Operation *operation, const char *stamp, struct Failure *failure) {
+        _cleanup_free_ char *path = safety_path(operation->layout, "", stamp, ""), *text = NULL;
+        _cleanup_manifest_ struct Manifest *manifest = manifest_new();
+        _cleanup_close_ int fd = -1;
+        size_t size;
+        int r;
+
+        if (!path || !manifest)
+                return failure_out_of_memory(failure);
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0)
+                return failure_set_read(failure, errno, path, "open");
+        r = hash_tree(operation, fd, "", manifest, failure);
+        if (r < 0)
+                return r;
+        manifest_sort(manifest);
+        if (manifest_format(manifest, &text, &size) < 0)
+                return failure_out_of_memory(failure);
+        r = write_file_atomic_at(fd, MANIFEST_NAME, text, size);
+        return r < 0 ? failure_set_write_at(failure, -r, path, MANIFEST_NAME, "write") : 0;
+}
+
+/* Finding one. */
+
+bool restore_safety_was_absent(struct json_object *metadata, enum RestoreItemKind kind) {
+        json_object *items, *state;
+
+        return metadata && json_object_object_get_ex(metadata, "items", &items) &&
+                json_object_is_type(items, json_type_object) &&
+                json_object_object_get_ex(items, restore_item_name(kind), &state) &&
+                json_object_is_type(state, json_type_string) &&
+                strcmp(json_object_get_string(state), "absent") == 0;
+}
+
+static int compare_stamps(const void *a, const void *b) {
+        return strcmp(a, b);
+}
+
+int restore_safety_list(const struct Layout *layout, char (**ret_stamps)[STAMP_SIZE], size_t *ret_n,
+        struct Failure *failure) {
+        _cleanup_closedir_ DIR *stream = opendir(layout->pre_restore);
+        _cleanup_free_ char(*stamps)[STAMP_SIZE] = NULL;
+        struct dirent *entry;
+        size_t n = 0;
+
+        if (!stream && errno != ENOENT)
+                return failure_set_read(failure, errno, layout->pre_restore, "open");
+        while (stream && (errno = 0, (entry = readdir(stream)))) {
+                char(*grown)[STAMP_SIZE];
+
+                if (!stamp_is_valid(entry->d_name))
+                        continue;
+                grown = reallocarray(stamps, n + 1, sizeof *grown);
+                if (!grown)
+                        return failure_out_of_memory(failure);
+                stamps = grown;
+                memcpy(stamps[n++], entry->d_name, STAMP_SIZE);
+        }
+        if (stream && errno != 0)
+                return failure_set_read(failure, errno, layout->pre_restore, "list");
+        if (n > 1)
+                qsort(stamps, n, sizeof *stamps, compare_stamps);
+        *ret_stamps = STEAL(stamps);
+        *ret_n = n;
+        return 0;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "lib/backup/restore-stage.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "lib/backup/tree-copy.h"
+#include "lib/base/file-io.h"
+
+/* On the disk too, so that what is exchanged later has a directory to be in. */
+static int make_parent(
+        const struct Layout *layout, const char *path, bool sync, struct Failure *failure) {
+        _cleanup_free_ char *parent = strndup(path, (size_t) (strrchr(path, '/') - path));
+        int r;
+
+        if (!parent)
+                return failure_out_of_memory(failure);
+        r = make_directories(layout->root, parent);
+        if (r < 0)
+                return failure_set_write(failure, -r, parent, "create");
+        r = sync ? sync_directory_at(AT_FDCWD, parent) : 0;
+        if (r >= 0)
+                r = sync ? sync_directory_at(AT_FDCWD, layout->root) : 0;
+        return r < 0 ? failure_set_write(failure, -r, parent, "sync") : 0;
+}
+
+static int move_own(const struct Operation *operation, const struct RestoreItem *item,
+        const char *source, struct Failure *failure) {
+        _cleanup_free_ char *from = NULL;
+
+        if (asprintf(&from, "%s/%s", source, item->source) < 0) {
+                from = NULL;
+                return failure_out_of_memory(failure);
+        }
+        if (rename(from, item->staged) < 0)
+                return failure_set_write(failure, errno, item->staged, "stage");
+        return tree_adopt(operation, item->staged, item->target, failure);
+}
+
+int restore_stage(const struct Operation *operation, struct Restore *restore, const char *source,
+        const struct Manifest *manifest, bool own,
+        void (*step)(const struct RestoreItem *item, void *userdata), void *userdata,
+        struct Failure *failure) {
+        struct TreeCopy copy = {
+                .operation = operation,
+                .source = source,
+                .manifest = manifest,
+                .links = restore->raw,
+                .doing = "Copying beside the live data, bytes",
+        };
+        struct stat st;
+        int r;
+
+        for (size_t i = 0; i < RESTORE_ITEM_COUNT_; i++)
+                if (restore->items[i].action == RESTORE_REPLACE)
+                        copy.total += restore->items[i].bytes;
+        for (size_t i = 0; i < RESTORE_ITEM_COUNT_; i++) {
+                struct RestoreItem *item = &restore->items[i];
+
+                if (item->action != RESTORE_REPLACE)
+                        continue;
+                step(item, userdata);
+                r = make_parent(operation->layout, item->staged, false, failure);
+                if (r < 0)
+                        return r;
+                r = own ? move_own(operation, item, source, failure)
+                        : tree_copy(&copy, item->source, item->staged, item->target, failure);
+                if (r < 0)
+                        return r;
+                r = make_parent(operation->layout, item->staged, true, failure);
+                if (r < 0)
+                        return r;
+                if (lstat(item->staged, &st) < 0)
+                        return failure_set_read(failure, errno, item->staged, "examine");
+                item->inode = st.st_ino;
+        }
+        return 0;
+}
