@@ -7,6 +7,7 @@
 #include "daemon/document.h"
 #include "daemon/handlers.h"
 #include "daemon/health.h"
+#include "lib/backup/drill.h"
 #include "lib/backup/metadata.h"
 #include "lib/backup/snapshot.h"
 
@@ -38,17 +39,8 @@ static json_object *count_projects(struct Worker *worker) {
         return json_object_new_uint64(view->registry->n_projects);
 }
 
-static bool is_valid(const struct Snapshot *snapshot) {
-        json_object *validation = NULL;
-
-        return snapshot->metadata &&
-                json_object_object_get_ex(snapshot->metadata, "validation", &validation) &&
-                json_object_is_type(validation, json_type_object) &&
-                metadata_is_true(validation, "valid");
-}
-
 static int add_backups(struct Worker *worker, json_object *object, struct Failure *failure) {
-        json_object *newest = NULL, *newest_valid = NULL;
+        json_object *newest = NULL, *newest_valid = NULL, *drill = NULL;
         struct Snapshot **snapshots = NULL;
         size_t n = 0;
         int r;
@@ -59,13 +51,15 @@ static int add_backups(struct Worker *worker, json_object *object, struct Failur
         if (n > 0)
                 newest = json_object_new_string(snapshots[n - 1]->stamp);
         for (size_t i = n; i > 0 && !newest_valid; i--)
-                if (is_valid(snapshots[i - 1]))
+                if (snapshot_is_valid(snapshots[i - 1]))
                         newest_valid = json_object_new_string(snapshots[i - 1]->stamp);
         snapshot_list_free(snapshots, n);
 
         document_add(object, "last_backup", newest);
         document_add(object, "last_validated_backup", newest_valid);
-        document_add(object, "last_drill", NULL); /* none was ever run */
+        if (drill_last(worker->daemon->layout, &drill) < 0)
+                return failure_out_of_memory(failure);
+        document_add(object, "last_drill", drill); /* null: there was none */
         return 0;
 }
 

@@ -182,19 +182,16 @@ static char *label_of(json_object *metadata) {
 }
 
 static void print_row(const struct Snapshot *snapshot) {
-        json_object *metadata = snapshot->metadata, *validation = NULL;
+        json_object *metadata = snapshot->metadata;
         _cleanup_free_ char *label = metadata ? label_of(metadata) : NULL;
-        bool valid;
 
         if (!metadata) {
                 printf("%-16s  %-7s\n", snapshot->stamp, "unreadable");
                 return;
         }
-        valid = json_object_object_get_ex(metadata, "validation", &validation) &&
-                json_object_is_type(validation, json_type_object) &&
-                metadata_is_true(validation, "valid");
         printf("%-16s  %-7s  %-6s  %-6s  %14" PRIu64 "%s%s\n", snapshot->stamp,
-                valid ? "valid" : "invalid", metadata_is_true(metadata, "pinned") ? "pinned" : "-",
+                snapshot_is_valid(snapshot) ? "valid" : "invalid",
+                metadata_is_true(metadata, "pinned") ? "pinned" : "-",
                 metadata_is_true(metadata, "chroma_snapshot_included") ? "chroma" : "-",
                 bytes_of(metadata), label ? "  " : "", label ? label : "");
 }

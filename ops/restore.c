@@ -312,6 +312,8 @@ static int run(struct Command *command, struct Operation *operation, void *userd
                 return r;
         if (given->wait_given)
                 operation->lock_wait = given->wait;
+        if (!given->options.query)
+                given->options.query = command->config->drill_query;
         switch (given->action) {
         case ACTION_RESUME:
                 return resume(command, operation, given, failure);
@@ -343,7 +345,7 @@ int main(int argc, char *argv[]) {
                         .parse = parse_force },
                 { .name = "query",
                         .argument = "TEXT",
-                        .help = "What the restored data must find, to be good",
+                        .help = "What the restored data must find (default: drill_query=)",
                         .parse = parse_query },
                 { .name = "wait",
                         .argument = "SEC",

@@ -148,6 +148,7 @@ static int prove(struct RestoreRun *run, struct Failure *why) {
         restore_tell(run, RESTORE_VERB_PROVE, NULL);
         r = proof_run(
                 operation, operation->layout, lock_fd(run->store), &expected, &result, &unproven);
+        run->restore->proof = proof_result_to_json(&result);
         if (r < 0 && run->restore->raw && unproven.event == EVENT_PROOF_FAILED) {
                 operation_notice(operation,
                         &(const struct Event){ .id = EVENT_RESTORE_WARNING,
@@ -187,7 +188,8 @@ static void warn_of_what_stays(const struct RestoreRun *run) {
 
         if (run->restore->raw)
                 return;
-        if (items[RESTORE_REGISTRY].action == RESTORE_LEAVE)
+        if (items[RESTORE_REGISTRY].action == RESTORE_LEAVE &&
+                lstat(items[RESTORE_REGISTRY].target, &st) >= 0)
                 warn(run, items[RESTORE_REGISTRY].target,
                         "The snapshot holds no project registry; %s stays as it is");
         if (items[RESTORE_VECTOR_STORE].action == RESTORE_LEAVE &&

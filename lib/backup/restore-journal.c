@@ -47,6 +47,7 @@ struct Restore *restore_free(struct Restore *restore) {
         free(restore->steps);
         free(restore->source);
         json_object_put(restore->counts);
+        json_object_put(restore->proof);
         free(restore);
         return NULL;
 }

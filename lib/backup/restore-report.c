@@ -50,6 +50,8 @@ json_object *restore_to_json(const struct Restore *restore, const struct Layout 
                 !json_set(object, "duration_ms", json_object_new_uint64(restore->duration_ms)))
                 return NULL;
         /* null: nothing was there that could be kept. */
+        if (restore->proof && !json_set(object, "proof", json_object_get(restore->proof)))
+                return NULL;
         if (!restore->safety[0])
                 return json_object_object_add(object, "safety", NULL) < 0 ? NULL : STEAL(object);
         return json_set(object, "safety", json_object_new_string(restore->safety)) ? STEAL(object)

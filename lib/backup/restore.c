@@ -121,8 +121,7 @@ static int plan_archive(struct RestoreRun *run) {
         _cleanup_check_report_ struct CheckReport *report = NULL;
         int r;
 
-        r = restore_plan_archive(
-                run->operation, run->options, run->restore, &report, run->failure);
+        r = restore_plan_archive(run->operation, run->options, run->restore, &report, run->failure);
         return r < 0 ? r : refuse_invalid(run, report);
 }
 

@@ -73,6 +73,7 @@ struct Restore {
         /* What follows is not in the journal. */
         struct RestoreStep *steps;
         size_t n_steps;
+        struct json_object *proof; /* what the checks found, or NULL */
         bool dry_run;
         bool undone; /* an interrupted restore was taken back */
         uint64_t duration_ms;
@@ -117,5 +118,6 @@ int restore_resume(const struct Operation *operation, bool undo, struct Restore 
         struct Failure *failure);
 
 /* {"stamp","source","root","dry_run","safety","undone","steps":[{"action","what","target",
- * "bytes"}],"duration_ms"}; NULL when memory ran out. */
+ * "bytes"}],"proof","duration_ms"}, "proof" as of proof.h where there was one; NULL when memory ran
+ * out. */
 struct json_object *restore_to_json(const struct Restore *restore, const struct Layout *layout);

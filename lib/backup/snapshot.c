@@ -13,6 +13,15 @@
 #include "lib/backup/state.h"
 #include "lib/base/json-build.h"
 
+bool snapshot_is_valid(const struct Snapshot *snapshot) {
+        json_object *validation = NULL;
+
+        return snapshot->metadata &&
+                json_object_object_get_ex(snapshot->metadata, "validation", &validation) &&
+                json_object_is_type(validation, json_type_object) &&
+                metadata_is_true(validation, "valid");
+}
+
 struct Snapshot *snapshot_free(struct Snapshot *snapshot) {
         if (!snapshot)
                 return NULL;

@@ -55,6 +55,9 @@ int snapshot_list(const struct Layout *layout, struct Snapshot ***ret_snapshots,
 int snapshot_latest(const struct Layout *layout, int64_t now, char ret_stamp[STAMP_SIZE],
         size_t *ret_skipped_future, struct Failure *failure);
 
+/* What its state, else its metadata says. */
+bool snapshot_is_valid(const struct Snapshot *snapshot);
+
 /* {"backup_dir","backups":[{"stamp", …metadata}]}, oldest first. NULL when memory ran out. */
 struct json_object *snapshot_list_to_json(
         const struct Layout *layout, struct Snapshot *const *snapshots, size_t n);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "lib/base/file-io.h"
+#include "lib/base/text.h"
 
 #define CONFIG_SIZE_MAX ((size_t) 1024 * 1024)
 #define RECIPIENT_MAX   ((size_t) 4096)
@@ -38,19 +39,24 @@ static int set_number(const struct ConfigKey *key, const char *value, void *memb
         return config_parse_number(value, key->max, member) < 0 ? -EINVAL : 0;
 }
 
-static int set_path(const struct ConfigKey *key, const char *value, void *member) {
-        char **path = member;
-        char *copy;
+static int replace_text(char **member, const char *value) {
+        char *copy = strdup(value);
 
-        (void) key;
-        if (value[0] != '/')
-                return -EINVAL;
-        copy = strdup(value);
         if (!copy)
                 return -ENOMEM;
-        free(*path);
-        *path = copy;
+        free(*member);
+        *member = copy;
         return 0;
+}
+
+static int set_path(const struct ConfigKey *key, const char *value, void *member) {
+        (void) key;
+        return value[0] == '/' ? replace_text(member, value) : -EINVAL;
+}
+
+static int set_text(const struct ConfigKey *key, const char *value, void *member) {
+        (void) key;
+        return text_is_printable(value) ? replace_text(member, value) : -EINVAL;
 }
 
 /* Of the form only: whether there is such a recipient is found out when one is written to. Nothing
@@ -67,7 +73,6 @@ static bool is_recipient(const char *text, const char *beginning, const char *ch
 
 static int set_cipher(const struct ConfigKey *key, const char *value, void *member) {
         static const char age[] = "age:", gpg[] = "gpg:";
-        char **text = member, *copy;
 
         (void) key;
         if (value[0] != '\0' &&
@@ -77,12 +82,7 @@ static int set_cipher(const struct ConfigKey *key, const char *value, void *memb
                         is_recipient(value + strlen(gpg), "",
                                 LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZ" DIGITS "@.+_-")))
                 return -EINVAL;
-        copy = strdup(value);
-        if (!copy)
-                return -ENOMEM;
-        free(*text);
-        *text = copy;
-        return 0;
+        return replace_text(member, value);
 }
 
 static size_t count_strings(char *const *strings) {
@@ -151,6 +151,10 @@ const struct ConfigKey config_keys[] = {
                 set_cipher, "age:RECIPIENT or gpg:KEYID", MEMBER(archive_encrypt) },
         { "archive_gpg_key", ATOCORE_GPG_KEY, "file with the public key of gpg:KEYID", set_path,
                 "an absolute path", MEMBER(archive_gpg_key) },
+        { "drill_query", "",
+                "a prompt that a drill or restore must find something for; empty: words of the "
+                "data itself",
+                set_text, "one line of printable UTF-8", MEMBER(drill_query) },
         { 0 },
 };
 
@@ -399,6 +403,7 @@ struct Config *config_free(struct Config *config) {
         for (size_t i = 0; i < count_strings(config->allowed_hosts); i++)
                 free(config->allowed_hosts[i]);
         free(config->allowed_hosts);
+        free(config->drill_query);
         free(config);
         return NULL;
 }

@@ -26,6 +26,7 @@ struct Config {
         uint64_t lock_wait;    /* seconds to wait for a lock */
         char *archive_encrypt; /* "age:RECIPIENT", "gpg:KEYID" or "" */
         char *archive_gpg_key; /* file with the public key of gpg:KEYID */
+        char *drill_query;     /* a prompt that restored data must find something for, or "" */
 };
 
 struct ConfigKey {

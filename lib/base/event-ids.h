@@ -31,6 +31,8 @@
         X(RESTORE_STARTED,         "923ad4aa10e744fd80edd5670cf0c3b1", LOG_NOTICE,   0) \
         X(RESTORE_STEP,            "5afe2e6ecf5946abb6b88f844f41db29", LOG_INFO,     0) \
         X(RESTORE_DONE,            "38f1b60eee5b47e6901a8103e4f46a84", LOG_NOTICE,   0) \
+        X(DRILL_STARTED,           "a322e3695c7b42dfb32dafc8a5cadcf2", LOG_INFO,     0) \
+        X(DRILL_DONE,              "c96fe1732a8e477bb9c1ae1316741465", LOG_NOTICE,   0) \
         X(SNAPSHOT_PINNED,         "a9b46c5fa48d4564911e4c4ae387140d", LOG_INFO,     0) \
         /* Called or configured wrongly. */ \
         X(USAGE,                   "b3ba7549381b4e08b1e3b947aa974712", LOG_ERR,      EX_USAGE) \
@@ -78,6 +80,7 @@
         X(RESTORE_REFUSED,         "fed455fe32b047adb4196c7e48c99794", LOG_ERR,      EX_DATAERR) \
         X(RESTORE_INTERRUPTED,     "fa5e61ce84c44fe18070c23380b9f0c6", LOG_ERR,      EX_TEMPFAIL) \
         X(RESTORE_ROLLED_BACK,     "77615fe56e3441e8bdd0110f7858c035", LOG_ERR,      EX_UNAVAILABLE) \
+        X(DRILL_FAILED,            "c12b47ec0eed4b338cfa11e3fd2b53b0", LOG_ERR,      EX_UNAVAILABLE) \
         /* The daemon. */ \
         X(LISTEN_FAILED,         "2cfad515046544fda82f77eb99162ab8", LOG_ERR,      EX_UNAVAILABLE) \
         X(DAEMON_DEGRADED,         "fdff54269d3c434b9fd7f72bfb7f7ef5", LOG_WARNING,  0) \

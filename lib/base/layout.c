@@ -22,6 +22,7 @@ static const struct {
         { offsetof(struct Layout, sources), "sources" },
         { offsetof(struct Layout, logs), "logs" },
         { offsetof(struct Layout, restore_journal), "data/restore-journal.json" },
+        { offsetof(struct Layout, last_drill), "data/last-drill.json" },
         { offsetof(struct Layout, backups), "backups" },
         { offsetof(struct Layout, snapshots), "backups/snapshots" },
         { offsetof(struct Layout, archives), "backups/archives" },

@@ -20,6 +20,7 @@ struct Layout {
         char *sources;      /* sources: holds one directory per source, read-only input */
         char *logs;
         char *restore_journal; /* data/restore-journal.json: there while a restore is under way */
+        char *last_drill;      /* data/last-drill.json: the result of the last drill */
         char *backups;
         char *snapshots;   /* backups/snapshots/<stamp> */
         char *archives;    /* backups/archives */
