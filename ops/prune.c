@@ -134,6 +134,10 @@ static int print_result(
         if (result->plan->n_entries > 0 && result->archives->n_entries > 0)
                 putchar('\n');
         print_table("ARCHIVE", result->archives);
+        if (result->safety->n_entries > 0 &&
+                result->plan->n_entries + result->archives->n_entries > 0)
+                putchar('\n');
+        print_table("PRE-RESTORE", result->safety);
         return 0;
 }
 
@@ -153,6 +157,7 @@ static void report_done(const struct Command *command, const struct PruneResult 
                 { "ATOCORE_SNAPSHOTS_KEPT", kept },
                 { "ATOCORE_SNAPSHOTS_DELETED", result->snapshots_deleted },
                 { "ATOCORE_ARCHIVES_DELETED", result->archives_deleted },
+                { "ATOCORE_PRE_RESTORE_DELETED", result->safety_deleted },
                 { "ATOCORE_LEFTOVERS_REMOVED", result->leftovers_removed },
                 { "ATOCORE_BYTES", result->bytes_freed },
                 { "ATOCORE_DURATION_MS", result->duration_ms },

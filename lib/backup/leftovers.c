@@ -36,9 +36,8 @@ static bool stamp_behind(const char *name, const char *prefix, char ret_stamp[ST
         return true;
 }
 
-static int remove_one(const struct Leftovers *leftovers, int dir_fd, const char *name,
-        const char *stamp, struct Failure *failure) {
-        const char *directory = leftovers->operation->layout->snapshots;
+static int remove_one(const struct Leftovers *leftovers, const char *directory, int dir_fd,
+        const char *name, const char *stamp, struct Failure *failure) {
         _cleanup_free_ char *path = NULL;
         uint64_t bytes;
         int r;
@@ -64,22 +63,23 @@ static int remove_one(const struct Leftovers *leftovers, int dir_fd, const char 
 }
 
 /* The trash is what tells of an unfinished removal, so it goes last: see removal.h. */
-static int remove_trash(
-        const struct Leftovers *leftovers, int dir_fd, const char *name, struct Failure *failure) {
+static int remove_trash(const struct Leftovers *leftovers, const char *directory, int dir_fd,
+        const char *name, struct Failure *failure) {
         const struct Layout *layout = leftovers->operation->layout;
         char stamp[STAMP_SIZE];
         bool known = stamp_behind(name, SNAPSHOT_TRASH_PREFIX, stamp);
-        int r = known ? removal_forget(layout, dir_fd, leftovers->archives, stamp) : 0;
+        bool has_state = known && directory == layout->snapshots; /* a safety snapshot has none */
+        int r = has_state ? removal_forget(layout, dir_fd, leftovers->archives, stamp) : 0;
         int one;
 
         if (r < 0)
                 (void) failure_set_write(failure, -r, layout->state, "remove a state in");
-        one = remove_one(leftovers, dir_fd, name, known ? stamp : NULL, failure);
+        one = remove_one(leftovers, directory, dir_fd, name, known ? stamp : NULL, failure);
         return r < 0 ? r : one;
 }
 
-static int remove_failed(
-        const struct Leftovers *leftovers, int dir_fd, const char *name, struct Failure *failure) {
+static int remove_failed(const struct Leftovers *leftovers, const char *directory, int dir_fd,
+        const char *name, struct Failure *failure) {
         char stamp[STAMP_SIZE];
         int64_t time;
 
@@ -88,17 +88,17 @@ static int remove_failed(
         if (time > leftovers->now) {
                 operation_notice(leftovers->operation,
                         &(const struct Event){ .id = EVENT_SNAPSHOT_IN_FUTURE, .stamp = stamp },
-                        "%s/%s is dated later than now and is kept; check the clock",
-                        leftovers->operation->layout->snapshots, name);
+                        "%s/%s is dated later than now and is kept; check the clock", directory,
+                        name);
                 return 0;
         }
         if (leftovers->now - time <= FAILED_KEPT)
                 return 0;
-        return remove_one(leftovers, dir_fd, name, stamp, failure);
+        return remove_one(leftovers, directory, dir_fd, name, stamp, failure);
 }
 
-static int remove_by_name(const struct Leftovers *leftovers, struct Failure *failure) {
-        const char *directory = leftovers->operation->layout->snapshots;
+static int remove_by_name(
+        const struct Leftovers *leftovers, const char *directory, struct Failure *failure) {
         _cleanup_closedir_ DIR *stream = opendir(directory);
         struct dirent *entry;
         int r = 0, one;
@@ -109,9 +109,9 @@ static int remove_by_name(const struct Leftovers *leftovers, struct Failure *fai
                 const char *name = entry->d_name;
 
                 if (strncmp(name, SNAPSHOT_TRASH_PREFIX, strlen(SNAPSHOT_TRASH_PREFIX)) == 0)
-                        one = remove_trash(leftovers, dirfd(stream), name, failure);
+                        one = remove_trash(leftovers, directory, dirfd(stream), name, failure);
                 else
-                        one = remove_failed(leftovers, dirfd(stream), name, failure);
+                        one = remove_failed(leftovers, directory, dirfd(stream), name, failure);
                 r = r < 0 ? r : one;
         }
         one = errno != 0 ? failure_set_read(failure, errno, directory, "list") : 0;
@@ -144,7 +144,9 @@ int leftovers_remove(const struct Operation *operation, int64_t now,
         r = r < 0 ? r : one;
         one = staging_remove_abandoned(operation, layout->tmp, removed, bytes, failure);
         r = r < 0 ? r : one;
-        one = remove_by_name(&leftovers, failure);
+        one = remove_by_name(&leftovers, layout->snapshots, failure);
+        r = r < 0 ? r : one;
+        one = remove_by_name(&leftovers, layout->pre_restore, failure);
         r = r < 0 ? r : one;
         one = remove_state_files(&leftovers, failure);
         return r < 0 ? r : one;

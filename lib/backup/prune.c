@@ -11,6 +11,7 @@
 #include "lib/backup/archive-list.h"
 #include "lib/backup/leftovers.h"
 #include "lib/backup/removal.h"
+#include "lib/backup/restore-safety.h"
 #include "lib/backup/snapshot.h"
 #include "lib/backup/staging.h"
 #include "lib/base/file-io.h"
@@ -23,6 +24,7 @@ struct PruneResult *prune_result_free(struct PruneResult *result) {
                 return NULL;
         retention_plan_free(result->plan);
         retention_plan_free(result->archives);
+        retention_plan_free(result->safety);
         free(result);
         return NULL;
 }
@@ -46,7 +48,8 @@ static int make_plans(const struct Operation *operation, const struct RetentionP
         int64_t now, struct ArchiveList **ret_archives, struct PruneResult *result,
         struct Failure *failure) {
         _cleanup_free_ struct RetentionInput *snapshots = NULL, *archives = NULL;
-        size_t n_snapshots, n_archives;
+        _cleanup_free_ char(*safety)[STAMP_SIZE] = NULL;
+        size_t n_snapshots, n_archives, n_safety;
         int r;
 
         r = snapshot_retention_inputs(operation->layout, &snapshots, &n_snapshots, failure);
@@ -59,12 +62,19 @@ static int make_plans(const struct Operation *operation, const struct RetentionP
                 &archives, &n_archives, failure);
         if (r < 0)
                 return r;
+        r = restore_safety_list(operation->layout, &safety, &n_safety, failure);
+        if (r < 0)
+                return r;
         if (retention_plan(snapshots, n_snapshots, policy, now, &result->plan) < 0 ||
-                retention_plan(archives, n_archives, policy, now, &result->archives) < 0)
+                retention_plan(archives, n_archives, policy, now, &result->archives) < 0 ||
+                retention_plan_safety(
+                        (const char(*)[STAMP_SIZE]) safety, n_safety, now, &result->safety) < 0)
                 return failure_out_of_memory(failure);
-        /* Where no snapshot is valid, an archive may be all that is left. */
-        if (result->plan->refused)
+        /* Where no snapshot is valid, one of the others may be all that is left. */
+        if (result->plan->refused) {
                 retention_plan_refuse(result->archives);
+                retention_plan_refuse(result->safety);
+        }
         return 0;
 }
 
@@ -72,6 +82,7 @@ struct Prune {
         const struct Operation *operation;
         int snapshots_fd; /* -1: there are none */
         int archives_fd;
+        int safety_fd;
         struct ArchiveList *archives; /* what is deleted loses its stamp here */
         struct PruneResult *result;
 };
@@ -102,11 +113,11 @@ static int forget(const struct Prune *prune, const char *stamp, struct Failure *
  * - before the tree is removed: .trash-<stamp> or a part of it, which goes with the next run
  * Under the name of a snapshot there is all of it or nothing at any time.
  */
-static int delete_snapshot(const struct Prune *prune, const char *stamp, struct Failure *failure) {
-        const char *directory = prune->operation->layout->snapshots;
+static int delete_tree(const struct Prune *prune, int dir_fd, const char *directory,
+        const char *stamp, const char *what, uint64_t *deleted, struct Failure *failure) {
         _cleanup_free_ char *path = NULL, *trash = NULL;
         uint64_t bytes = 0;
-        int r, r_state;
+        int r, r_state = 0;
 
         if (asprintf(&path, "%s/%s", directory, stamp) < 0) {
                 path = NULL;
@@ -117,17 +128,28 @@ static int delete_snapshot(const struct Prune *prune, const char *stamp, struct 
                 return failure_out_of_memory(failure);
         }
 
-        r = removal_move_to_trash(prune->snapshots_fd, stamp);
+        r = removal_move_to_trash(dir_fd, stamp);
         if (r < 0)
                 return failure_set_write(failure, -r, path, "delete");
-        prune->result->snapshots_deleted++;
-        r_state = forget(prune, stamp, failure);
-        r = removal_remove_tree(prune->snapshots_fd, strrchr(trash, '/') + 1, &bytes);
+        (*deleted)++;
+        if (dir_fd == prune->snapshots_fd) /* a safety snapshot has none */
+                r_state = forget(prune, stamp, failure);
+        r = removal_remove_tree(dir_fd, strrchr(trash, '/') + 1, &bytes);
         prune->result->bytes_freed += bytes;
-        report_deleted(prune, EVENT_SNAPSHOT_DELETED, "snapshot", stamp, path, bytes);
+        report_deleted(prune, EVENT_SNAPSHOT_DELETED, what, stamp, path, bytes);
         if (r < 0)
                 return failure_set_write(failure, -r, trash, "remove");
         return r_state;
+}
+
+static int delete_snapshot(const struct Prune *prune, const char *stamp, struct Failure *failure) {
+        return delete_tree(prune, prune->snapshots_fd, prune->operation->layout->snapshots, stamp,
+                "snapshot", &prune->result->snapshots_deleted, failure);
+}
+
+static int delete_safety(const struct Prune *prune, const char *stamp, struct Failure *failure) {
+        return delete_tree(prune, prune->safety_fd, prune->operation->layout->pre_restore, stamp,
+                "safety snapshot", &prune->result->safety_deleted, failure);
 }
 
 /*
@@ -199,13 +221,20 @@ static int delete_all(const struct Operation *operation, struct ArchiveList *arc
         const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
         _cleanup_close_ int snapshots_fd = open(operation->layout->snapshots, flags);
         _cleanup_close_ int archives_fd = open(operation->layout->archives, flags);
-        const struct Prune prune = { operation, snapshots_fd, archives_fd, archives, result };
+        _cleanup_close_ int safety_fd = open(operation->layout->pre_restore, flags);
+        const struct Prune prune = { operation, snapshots_fd, archives_fd, safety_fd, archives,
+                result };
         int r, one;
 
         r = delete_planned(&prune, result->archives, delete_archive, "Deleting archives", failure);
         if (r == -EINTR)
                 return r;
         one = delete_planned(&prune, result->plan, delete_snapshot, "Deleting snapshots", failure);
+        r = r < 0 ? r : one;
+        if (r == -EINTR)
+                return r;
+        one = delete_planned(
+                &prune, result->safety, delete_safety, "Deleting safety snapshots", failure);
         return r < 0 ? r : one;
 }
 
@@ -289,6 +318,7 @@ struct json_object *prune_result_to_json(const struct PruneResult *result) {
         } numbers[] = {
                 { "snapshots_deleted", result->snapshots_deleted },
                 { "archives_deleted", result->archives_deleted },
+                { "pre_restore_deleted", result->safety_deleted },
                 { "leftovers_removed", result->leftovers_removed },
                 { "bytes_freed", result->bytes_freed },
                 { "duration_ms", result->duration_ms },
@@ -296,7 +326,9 @@ struct json_object *prune_result_to_json(const struct PruneResult *result) {
 
         if (!object ||
                 !json_set(object, "archives",
-                        retention_plan_to_json(result->archives, result->dry_run)))
+                        retention_plan_to_json(result->archives, result->dry_run)) ||
+                !json_set(object, "pre_restore",
+                        retention_plan_to_json(result->safety, result->dry_run)))
                 return NULL;
         for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
                 if (!json_set(object, numbers[i].name, json_object_new_uint64(numbers[i].value)))

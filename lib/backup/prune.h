@@ -11,9 +11,11 @@
 struct PruneResult {
         struct RetentionPlan *plan;     /* of the snapshots */
         struct RetentionPlan *archives; /* of backups/archives, by the same policy */
+        struct RetentionPlan *safety;   /* of backups/pre-restore, by a rule of its own */
         bool dry_run;
         uint64_t snapshots_deleted;
-        uint64_t archives_deleted;  /* by stamp, however many files it has */
+        uint64_t archives_deleted; /* by stamp, however many files it has */
+        uint64_t safety_deleted;
         uint64_t leftovers_removed; /* .partial-*, .trash-*, .failed-* past their time */
         uint64_t bytes_freed;       /* st_blocks of what only these held: a file with further hard
                                        links counts for the last of them */
@@ -34,6 +36,6 @@ struct PruneResult *prune_result_free(struct PruneResult *result);
 DEFINE_POINTER_CLEANUP(struct PruneResult *, prune_result_free)
 #define _cleanup_prune_result_ _cleanup_(prune_result_freep)
 
-/* The plan of the snapshots, with that of the archives as "archives", and the numbers of what was
- * done. NULL when memory ran out; caller puts it. */
+/* The plan of the snapshots, with that of the archives as "archives", that of the safety snapshots
+ * as "pre_restore", and the numbers of what was done. NULL when memory ran out; caller puts it. */
 struct json_object *prune_result_to_json(const struct PruneResult *result);

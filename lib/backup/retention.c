@@ -12,6 +12,9 @@
 
 #define DAY_SECONDS 86400
 
+#define SAFETY_NEWEST 3
+#define SAFETY_RECENT (30 * DAY_SECONDS)
+
 /* A snapshot that the rules count. */
 struct Candidate {
         int64_t time;
@@ -219,6 +222,40 @@ int retention_plan(const struct RetentionInput *inputs, size_t n_inputs,
         return 0;
 }
 
+int retention_plan_safety(
+        const char (*stamps)[STAMP_SIZE], size_t n, int64_t now, struct RetentionPlan **ret_plan) {
+        _cleanup_retention_plan_ struct RetentionPlan *plan = calloc(1, sizeof *plan);
+        size_t newest = 0;
+
+        if (!plan)
+                return -ENOMEM;
+        plan->now = clamp_now(now);
+        plan->entries = calloc(n > 0 ? n : 1, sizeof *plan->entries);
+        if (!plan->entries)
+                return -ENOMEM;
+        plan->n_entries = n;
+        plan->safety = true;
+        for (size_t i = n; i > 0; i--) {
+                struct RetentionEntry *entry = &plan->entries[i - 1];
+                int64_t time = 0;
+
+                memcpy(entry->name, stamps[i - 1], STAMP_SIZE);
+                if (stamp_parse(entry->name, &time) < 0)
+                        entry->verdict = RETENTION_IGNORED;
+                else if (time > plan->now)
+                        entry->verdict = RETENTION_QUARANTINED;
+                else {
+                        if (newest++ < SAFETY_NEWEST)
+                                entry->reasons |= REASON_NEWEST;
+                        if (plan->now - time < SAFETY_RECENT)
+                                entry->reasons |= REASON_RECENT;
+                        entry->verdict = entry->reasons != 0 ? RETENTION_KEEP : RETENTION_DELETE;
+                }
+        }
+        *ret_plan = STEAL(plan);
+        return 0;
+}
+
 struct RetentionPlan *retention_plan_free(struct RetentionPlan *plan) {
         if (plan)
                 free(plan->entries);
@@ -259,6 +296,8 @@ const char *retention_reason_name(enum RetentionReason reason) {
                 return "monthly";
         case REASON_UNREADABLE:
                 return "unreadable";
+        case REASON_NEWEST:
+                return "newest";
         }
         return "unknown";
 }
@@ -307,6 +346,15 @@ static struct json_object *entries_to_json(
         return STEAL(array);
 }
 
+static struct json_object *safety_policy_to_json(void) {
+        _cleanup_json_ struct json_object *object = json_object_new_object();
+
+        if (!object || !json_set(object, "newest", json_object_new_int(SAFETY_NEWEST)) ||
+                !json_set(object, "days", json_object_new_int(SAFETY_RECENT / DAY_SECONDS)))
+                return NULL;
+        return STEAL(object);
+}
+
 static struct json_object *policy_to_json(const struct RetentionPolicy *policy) {
         _cleanup_json_ struct json_object *object = json_object_new_object();
 
@@ -323,7 +371,8 @@ struct json_object *retention_plan_to_json(const struct RetentionPlan *plan, boo
 
         rfc3339_format(plan->now, now);
         if (!object || !json_set(object, "now", json_object_new_string(now)) ||
-                !json_set(object, "policy", policy_to_json(&plan->policy)) ||
+                !json_set(object, "policy",
+                        plan->safety ? safety_policy_to_json() : policy_to_json(&plan->policy)) ||
                 !json_set(object, "keep", entries_to_json(plan, RETENTION_KEEP)) ||
                 !json_set(object, "delete", entries_to_json(plan, RETENTION_DELETE)) ||
                 !json_set(object, "quarantined", entries_to_json(plan, RETENTION_QUARANTINED)) ||

@@ -59,10 +59,11 @@ enum RetentionReason {
         REASON_WEEKLY = 1 << 4,
         REASON_MONTHLY = 1 << 5,
         REASON_UNREADABLE = 1 << 6,
+        REASON_NEWEST = 1 << 7, /* of safety snapshots */
 };
 
 /* The reasons in the order in which they are listed: for (r = 1; r < REASON_END; r <<= 1). */
-#define REASON_END (REASON_UNREADABLE << 1)
+#define REASON_END (REASON_NEWEST << 1)
 
 struct RetentionEntry {
         char name[256];
@@ -73,6 +74,7 @@ struct RetentionEntry {
 struct RetentionPlan {
         int64_t now; /* within what a stamp can express */
         struct RetentionPolicy policy;
+        bool safety;                    /* of safety snapshots: `policy` is nothing to them */
         bool refused;                   /* nothing valid would be left: nothing is to be deleted */
         struct RetentionEntry *entries; /* sorted by name, so oldest first */
         size_t n_entries;
@@ -82,6 +84,10 @@ struct RetentionPlan {
  * is RETENTION_KEEP without a reason. With nothing to delete nothing is refused. */
 int retention_plan(const struct RetentionInput *inputs, size_t n_inputs,
         const struct RetentionPolicy *policy, int64_t now, struct RetentionPlan **ret_plan);
+/* Of the safety snapshots that restores leave in backups/pre-restore: the 3 newest are kept, and
+ * those younger than 30 days. `stamps` are sorted. -ENOMEM. */
+int retention_plan_safety(
+        const char (*stamps)[STAMP_SIZE], size_t n, int64_t now, struct RetentionPlan **ret_plan);
 struct RetentionPlan *retention_plan_free(struct RetentionPlan *plan);
 DEFINE_POINTER_CLEANUP(struct RetentionPlan *, retention_plan_free)
 #define _cleanup_retention_plan_ _cleanup_(retention_plan_freep)
