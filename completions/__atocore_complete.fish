@@ -25,8 +25,11 @@ function __atocore_argument
         switch $kind
             case DIR
                 __fish_complete_directories (commandline -ct | string replace -r '^--[^=]*=' '') ''
-            case FILE ARCHIVE
+            case FILE
                 __fish_complete_path (commandline -ct | string replace -r '^--[^=]*=' '')
+            case ARCHIVE
+                __fish_complete_path (commandline -ct | string replace -r '^--[^=]*=' '') |
+                    string match -r -- '^[^\t]*(?:/|\.tar[^\t/]*)(?:\t.*)?$'
             case STAMP
                 __atocore_list atocore-backup '[0-9]{8}T[0-9]{6}Z'
             case PROJECT

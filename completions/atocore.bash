@@ -104,4 +104,5 @@ _atocore() {
         fi
 }
 
-complete -F _atocore atocored atocore-ingest atocore-backup atocore-validate atocore-prune
+complete -F _atocore atocored atocore-ingest atocore-backup atocore-validate atocore-prune \
+        atocore-restore

@@ -122,6 +122,7 @@ def test_stamps_are_offered_where_one_is_taken(complete, stamps):
     assert complete("atocore-backup", "--pin-snapshot", "") == stamps
     assert complete("atocore-validate", "") == stamps | {"latest"}
     assert complete("atocore-validate", "20260407") == {"20260407T060000Z"}
+    assert complete("atocore-restore", "") == stamps | {"latest"}
 
 
 def test_stamps_are_those_of_the_root_on_the_line(complete, stamps, root, tmp_path):
@@ -131,6 +132,13 @@ def test_stamps_are_those_of_the_root_on_the_line(complete, stamps, root, tmp_pa
     link = tmp_path / "other"
     link.symlink_to(other)
     assert complete("atocore-validate", "--root", str(link), "") == {"20260408T060000Z", "latest"}
+
+
+def test_archives_are_offered_beside_stamps(complete, stamps, tmp_path):
+    for name in ("20260401T060000Z.tar.zst", "notes.txt"):
+        (tmp_path / "home" / name).write_text("")
+    for program in ("atocore-validate", "atocore-restore"):
+        assert complete(program, "") == stamps | {"latest", "20260401T060000Z.tar.zst"}
 
 
 def test_projects_are_offered_to_ingest(complete, stamps):
@@ -147,6 +155,7 @@ def test_directories_are_offered_for_the_root(complete, tmp_path):
     (tmp_path / "home" / "storage-file").write_text("")
     offered = complete("atocore-backup", "--root", "stor")
     assert {word.rstrip("/") for word in offered} == {"storage"}
+    assert {word.rstrip("/") for word in complete("atocore-restore", "--to", "stor")} == {"storage"}
 
 
 def test_nothing_is_offered_for_free_text(complete):

@@ -10,7 +10,8 @@ import pytest
 
 from support import build
 
-OPERATIONS = ("atocore-ingest", "atocore-backup", "atocore-validate", "atocore-prune")
+OPERATIONS = ("atocore-ingest", "atocore-backup", "atocore-validate", "atocore-prune",
+              "atocore-restore")
 PROGRAMS = ("atocored", *OPERATIONS)
 WITHOUT_ARGUMENTS = ("atocored", "atocore-backup", "atocore-prune")
 
@@ -22,6 +23,8 @@ OWN = {
                        "--list", "--pin-snapshot", "--unpin-snapshot"},
     "atocore-validate": {"--all", "--deep", "--identity"},
     "atocore-prune": {"--dry-run", "--daily", "--weekly", "--monthly", "--now"},
+    "atocore-restore": {"--to", "--dry-run", "--rollback", "--resume", "--force", "--query",
+                        "--wait"},
 }
 
 BAD_FILES = {  # what is in it → (line, words of what is said about it)
@@ -168,7 +171,8 @@ def test_a_program_without_arguments_refuses_them(call, program, root):
 @pytest.mark.parametrize("option, program, bad", [
     (option, program, bad)
     for program, options in {"atocore-prune": ["--daily", "--weekly", "--monthly"],
-                             "atocore-backup": ["--wait"], "atocored": ["--idle-timeout"]}.items()
+                             "atocore-backup": ["--wait"], "atocore-restore": ["--wait"],
+                             "atocored": ["--idle-timeout"]}.items()
     for option in options
     for bad in ("", "-1", "seven", "1.5", "99999999999999999999")])
 def test_a_bad_number_is_named_with_its_option(call, program, option, bad, root):
@@ -185,6 +189,10 @@ def test_started_as_root_nothing_root_owned_is_left_behind(run_op, root, tmp_pat
     subprocess.run(["chown", "-R", f"{owner}:{owner}", root.path], check=True)
     for directory in (tmp_path, *tmp_path.parents[:-2]):
         directory.chmod(directory.stat().st_mode | 0o011)  # pytest's own is for root alone
-    run_op(program)
+    if program == "atocore-restore":
+        run_op("atocore-backup").expect(0)
+        run_op(program, "latest").expect(0)
+    else:
+        run_op(program)
     owners = {path: path.lstat().st_uid for path in root.path.rglob("*")}
     assert {path for path, uid in owners.items() if uid != owner} == set()
