@@ -76,7 +76,7 @@ def test_installation_ends_with_a_daemon_that_answers():
         assert [path.name for path in DOCUMENTS if not (installed / path.name).exists()] == []
         for unit in ("atocore.socket", "atocore-admin.socket", "atocore-backup.timer",
                      "atocore-backup-full.timer", "atocore-validate.timer", "atocore-prune.timer",
-                     "atocore-ingest.timer"):
+                     "atocore-ingest.timer", "atocore-drill.timer"):
             assert container.show(unit, "ActiveState") == "active", unit
             assert container.show(unit, "UnitFileState") == "enabled", unit
     finally:

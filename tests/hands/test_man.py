@@ -15,7 +15,7 @@ SYSEXITS = {"EX_USAGE": 64, "EX_DATAERR": 65, "EX_NOINPUT": 66, "EX_UNAVAILABLE"
             "EX_NOPERM": 77, "EX_CONFIG": 78}
 # Ends with them only what serves, and what starts a daemon of its own.
 OF_DAEMONS = {"69 UNAVAILABLE"}
-WITH_A_DAEMON = ("atocored", "atocore-restore")
+WITH_A_DAEMON = ("atocored", "atocore-restore", "atocore-drill")
 
 
 def page(name):

@@ -11,7 +11,7 @@ import pytest
 from support import build
 
 OPERATIONS = ("atocore-ingest", "atocore-backup", "atocore-validate", "atocore-prune",
-              "atocore-restore")
+              "atocore-restore", "atocore-drill")
 PROGRAMS = ("atocored", *OPERATIONS)
 WITHOUT_ARGUMENTS = ("atocored", "atocore-backup", "atocore-prune")
 
@@ -23,6 +23,7 @@ OWN = {
                        "--list", "--pin-snapshot", "--unpin-snapshot"},
     "atocore-validate": {"--all", "--deep", "--identity"},
     "atocore-prune": {"--dry-run", "--daily", "--weekly", "--monthly", "--now"},
+    "atocore-drill": {"--query"},
     "atocore-restore": {"--to", "--dry-run", "--rollback", "--resume", "--force", "--query",
                         "--wait"},
 }

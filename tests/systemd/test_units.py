@@ -9,8 +9,8 @@ import pytest
 
 from support.container import ROOT
 
-SERVICES = ("atocore", "atocore-backup", "atocore-backup-full", "atocore-ingest", "atocore-prune",
-            "atocore-validate")
+SERVICES = ("atocore", "atocore-backup", "atocore-backup-full", "atocore-drill", "atocore-ingest",
+            "atocore-prune", "atocore-validate")
 TIMERS = SERVICES[1:]
 SOCKETS = ("atocore", "atocore-admin")
 UNITS = [*(f"{name}.service" for name in SERVICES), *(f"{name}.timer" for name in TIMERS),
