@@ -15,6 +15,7 @@
 #include "tests/unit/scratch.h"
 
 #define FAKE_DAEMON "FAKE_DAEMON"
+#define FAKE_END_MS 30000 /* until what was killed is gone, on a machine that is very busy */
 
 static int fake_life[2] = { -1, -1 }; /* a pipe, and whoever is alive has its write end */
 
@@ -80,10 +81,12 @@ static inline void fake_daemon(const char *what) {
 
 /* Nobody has the pipe's other end any more: it, and what it started, is gone. */
 static inline void assert_fake_is_gone(void) {
+        struct pollfd end = { .fd = fake_life[0], .events = POLLIN };
         char byte;
 
         (void) close(fake_life[1]);
         fake_life[1] = -1;
+        assert_int_equal(poll(&end, 1, FAKE_END_MS), 1);
         assert_int_equal(read(fake_life[0], &byte, 1), 0);
 }
 
