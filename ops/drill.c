@@ -37,6 +37,9 @@ static int run(struct Command *command, struct Operation *operation, void *userd
         _cleanup_drill_result_ struct DrillResult result = { 0 };
         const struct Arguments *given = userdata;
         const char *stamp = command->arguments[0];
+        const char *query = given->query          ? given->query
+                : command->config->drill_query[0] ? command->config->drill_query
+                                                  : NULL;
         int r;
 
         if (command->n_arguments > 1)
@@ -47,8 +50,7 @@ static int run(struct Command *command, struct Operation *operation, void *userd
                            .path = command->layout->snapshots },
                 "Drilling with %s of %s", stamp ? stamp : "the newest valid snapshot",
                 command->layout->snapshots);
-        r = drill_run(operation, stamp, given->query ? given->query : command->config->drill_query,
-                &result, failure);
+        r = drill_run(operation, stamp, query, &result, failure);
         if (command->json && result.stamp[0]) {
                 int r_print = print_result(&result, failure);
 

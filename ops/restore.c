@@ -63,6 +63,12 @@ static int parse_query(const char *argument, void *userdata, struct Failure *fai
         return 0;
 }
 
+static int parse_identity(const char *argument, void *userdata, struct Failure *failure) {
+        (void) failure;
+        ((struct Arguments *) userdata)->options.identity = argument;
+        return 0;
+}
+
 static int parse_wait(const char *argument, void *userdata, struct Failure *failure) {
         struct Arguments *given = userdata;
 
@@ -312,7 +318,7 @@ static int run(struct Command *command, struct Operation *operation, void *userd
                 return r;
         if (given->wait_given)
                 operation->lock_wait = given->wait;
-        if (!given->options.query)
+        if (!given->options.query && command->config->drill_query[0])
                 given->options.query = command->config->drill_query;
         switch (given->action) {
         case ACTION_RESUME:
@@ -347,6 +353,10 @@ int main(int argc, char *argv[]) {
                         .argument = "TEXT",
                         .help = "What the restored data must find (default: drill_query=)",
                         .parse = parse_query },
+                { .name = "identity",
+                        .argument = "FILE",
+                        .help = "Secret key of an archive that is encrypted",
+                        .parse = parse_identity },
                 { .name = "wait",
                         .argument = "SEC",
                         .help = "Wait that long for whoever uses the live data",

@@ -25,7 +25,7 @@ OWN = {
     "atocore-prune": {"--dry-run", "--daily", "--weekly", "--monthly", "--now"},
     "atocore-drill": {"--query"},
     "atocore-restore": {"--to", "--dry-run", "--rollback", "--resume", "--force", "--query",
-                        "--wait"},
+                        "--identity", "--wait"},
 }
 
 BAD_FILES = {  # what is in it → (line, words of what is said about it)
