@@ -348,12 +348,28 @@ static bool can_clone(const struct Layout *layout, const char *sample) {
         return cloned;
 }
 
+/* A plan for a root that is still to be made asks the file system that it will be on. */
+static int examine(const char *path, struct statvfs *ret_fs) {
+        _cleanup_free_ char *above = strdup(path);
+        char *end;
+
+        while (above && statvfs(above[0] ? above : "/", ret_fs) < 0) {
+                if (errno != ENOENT || !(end = strrchr(above, '/')))
+                        return -errno;
+                *end = '\0';
+        }
+        return above ? 0 : -ENOMEM;
+}
+
 static int require(const char *path, uint64_t bytes, const char *what, struct Failure *failure) {
         struct statvfs fs;
         uint64_t available;
+        int r = examine(path, &fs);
 
-        if (statvfs(path, &fs) < 0)
-                return failure_set_read(failure, errno, path, "examine the file system of");
+        if (r == -ENOMEM)
+                return failure_out_of_memory(failure);
+        if (r < 0)
+                return failure_set_read(failure, -r, path, "examine the file system of");
         available = (uint64_t) fs.f_bavail * fs.f_frsize;
         if (available >= bytes && available - bytes >= SPACE_MARGIN)
                 return 0;
