@@ -26,21 +26,25 @@ void restore_run_clear(struct RestoreRun *run) {
         lock_release(run->gate);
 }
 
+void restore_tell_step(const struct RestoreRun *run, const struct RestoreStep *step) {
+        const struct EventNumber bytes = { "ATOCORE_BYTES", step->bytes };
+
+        operation_notice(run->operation,
+                &(const struct Event){ .id = EVENT_RESTORE_STEP,
+                        .stamp = run->restore->stamp,
+                        .path = step->target,
+                        .numbers = &bytes,
+                        .n_numbers = step->bytes > 0 },
+                step->bytes > 0 ? "%s %s: %s, %" PRIu64 " bytes" : "%s %s: %s",
+                restore_verb_name(step->verb), step->what, step->target, step->bytes);
+}
+
 void restore_tell(const struct RestoreRun *run, enum RestoreVerb verb, const char *what) {
         for (size_t i = 0; i < run->restore->n_steps; i++) {
                 const struct RestoreStep *step = &run->restore->steps[i];
-                const struct EventNumber bytes = { "ATOCORE_BYTES", step->bytes };
 
-                if (step->verb != verb || (what && strcmp(step->what, what) != 0))
-                        continue;
-                operation_notice(run->operation,
-                        &(const struct Event){ .id = EVENT_RESTORE_STEP,
-                                .stamp = run->restore->stamp,
-                                .path = step->target,
-                                .numbers = &bytes,
-                                .n_numbers = step->bytes > 0 },
-                        step->bytes > 0 ? "%s %s: %s, %" PRIu64 " bytes" : "%s %s: %s",
-                        restore_verb_name(verb), step->what, step->target, step->bytes);
+                if (step->verb == verb && (!what || strcmp(step->what, what) == 0))
+                        restore_tell_step(run, step);
         }
 }
 

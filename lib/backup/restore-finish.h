@@ -29,6 +29,8 @@ struct RestoreRun {
 
 void restore_run_clear(struct RestoreRun *run);
 
+/* RESTORE_STEP. What is done before there is a plan is told by itself. */
+void restore_tell_step(const struct RestoreRun *run, const struct RestoreStep *step);
 /* RESTORE_STEP for the steps of that verb; `what` NULL: of all. */
 void restore_tell(const struct RestoreRun *run, enum RestoreVerb verb, const char *what);
 

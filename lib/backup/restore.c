@@ -78,13 +78,36 @@ static int refuse_invalid(struct RestoreRun *run, const struct CheckReport *repo
                 run->restore->source, text ? text : "see atocore-validate");
 }
 
+/* Keeps the snapshot from being pruned while it is read. */
+static int lock_source(struct RestoreRun *run) {
+        struct Operation operation = *run->operation;
+
+        operation.layout = run->options->from;
+        return lock_acquire_backups(&operation, LOCK_MODE_SHARED, &run->source, run->failure);
+}
+
 static int validate(struct RestoreRun *run) {
         _cleanup_check_report_ struct CheckReport *report = NULL;
         struct Operation operation = *run->operation;
         int r;
 
         operation.layout = run->options->from;
+        restore_tell_step(run,
+                &(const struct RestoreStep){
+                        RESTORE_VERB_VALIDATE, "snapshot", run->restore->source, 0 });
         r = check_snapshot(&operation, run->restore->stamp, &report, run->failure);
+        return r < 0 ? r : refuse_invalid(run, report);
+}
+
+/* The same without a verdict that is kept: the disk stays as it is. */
+static int validate_only(struct RestoreRun *run) {
+        _cleanup_check_report_ struct CheckReport *report = NULL;
+        int r;
+
+        r = lock_source(run);
+        if (r >= 0)
+                r = check_directory(
+                        run->operation, run->directory, run->restore->stamp, &report, run->failure);
         return r < 0 ? r : refuse_invalid(run, report);
 }
 
@@ -94,7 +117,9 @@ static int unpack(struct RestoreRun *run) {
         _cleanup_close_ int dir_fd = -1;
         int r;
 
-        restore_tell(run, RESTORE_VERB_UNPACK, NULL);
+        restore_tell_step(run,
+                &(const struct RestoreStep){
+                        RESTORE_VERB_UNPACK, "archive", run->restore->source, 0 });
         r = make_directory_at(AT_FDCWD, run->directory);
         if (r < 0)
                 return failure_set_write(run->failure, -r, run->directory, "create");
@@ -109,9 +134,12 @@ static int unpack(struct RestoreRun *run) {
         failure_set_stamp(run->failure, unpacked->stamp);
         run->own = true;
         r = refuse_invalid(run, unpacked);
-        if (r >= 0)
-                r = check_directory(
-                        run->operation, run->directory, unpacked->stamp, &report, run->failure);
+        if (r < 0)
+                return r;
+        restore_tell_step(run,
+                &(const struct RestoreStep){
+                        RESTORE_VERB_VALIDATE, "archive", run->restore->source, 0 });
+        r = check_directory(run->operation, run->directory, unpacked->stamp, &report, run->failure);
         return r < 0 ? r : refuse_invalid(run, report);
 }
 
@@ -180,14 +208,6 @@ static int make_root(struct RestoreRun *run) {
         return 0;
 }
 
-/* Keeps the snapshot from being pruned while it is copied. */
-static int lock_source(struct RestoreRun *run) {
-        struct Operation operation = *run->operation;
-
-        operation.layout = run->options->from;
-        return lock_acquire_backups(&operation, LOCK_MODE_SHARED, &run->source, run->failure);
-}
-
 static void stage_step(const struct RestoreItem *item, void *userdata) {
         restore_tell(userdata, RESTORE_VERB_STAGE, restore_item_name(item->kind));
 }
@@ -201,6 +221,9 @@ static int stage_and_exchange(struct RestoreRun *run) {
         if (r < 0)
                 return r;
         run->source = lock_release(run->source);
+        /* Of an archive only what is not live is left. It goes with the next restore if not now. */
+        if (run->own)
+                (void) remove_tree_at(AT_FDCWD, run->directory);
         r = restore_take_store(run);
         if (r >= 0)
                 r = restore_safety_prepare(operation, run->restore, run->failure);
@@ -224,7 +247,7 @@ static int restore(struct RestoreRun *run) {
 
         r = resolve(run);
         if (r >= 0 && !archive && !run->restore->raw)
-                r = validate(run);
+                r = dry_run ? validate_only(run) : validate(run);
         if (r >= 0)
                 r = dry_run ? lock_refuse_interrupted(layout, run->failure) : make_root(run);
         if (r >= 0 && !dry_run)
@@ -260,7 +283,7 @@ int restore_run(const struct Operation *operation, const struct RestoreOptions *
         run.restore->force = options->force;
         run.restore->dry_run = options->dry_run;
         r = restore(&run);
-        /* What cannot be removed now goes with the next restore. */
+        /* Where it failed before it was staged. The gate is ours still. */
         if (run.gate && options->archive)
                 (void) remove_tree_at(AT_FDCWD, run.directory);
         if (r < 0)

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What a restore replaces, what it keeps, and what it must not leave behind."""
+
+import json
+import os
+
+from support.root import tree
+from support.snapshots import assert_checksums_hold
+
+OLD = "CREATE TABLE old(x); INSERT INTO old VALUES ('old');"
+NOW = "20260408T060000Z"
+
+
+def live_data(root):
+    """All that a restore can replace: modes and bytes."""
+    found = {}
+    for path in (root.database.parent, root.chroma, root.registry):
+        name = str(path.relative_to(root.path))
+        if path.is_dir():
+            found[name] = (path.stat().st_mode, None)
+            found.update((f"{name}/{below}", entry) for below, entry in tree(path).items())
+        elif path.exists():
+            found[name] = (path.stat().st_mode, path.read_bytes())
+    return found
+
+
+def contents(data):
+    """The same without modes."""
+    return {name: content for name, (_, content) in data.items() if content is not None}
+
+
+def safeties(root):
+    """The stamps of safety snapshots, oldest first."""
+    directory = root.backups / "pre-restore"
+    return sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
+
+
+def safety_of(root, stamp):
+    return root.backups / "pre-restore" / stamp
+
+
+def data_in(directory):
+    """What a snapshot (or one of safety) holds, under the names that it has when it is live."""
+    names = {"db": "data/db", "chroma": "data/chroma", "config": "config"}
+    return {f"{live}/{name}": content for part, live in names.items()
+            for name, (_, content) in tree(directory / part).items() if content is not None}
+
+
+def assert_safety_whole(root, stamp, was, sealed=True):
+    """It holds what `was` live (contents()), and its checksums hold; a restore that was killed may
+    not have come to writing these."""
+    directory = safety_of(root, stamp)
+    assert data_in(directory) == was
+    metadata = json.loads((directory / "backup-metadata.json").read_text())
+    assert metadata["stamp"] == stamp
+    if sealed or (directory / "SHA256SUMS").exists():
+        assert_checksums_hold(directory)
+
+
+def leftovers(root):
+    """What a restore makes and must not leave."""
+    found = [os.path.relpath(os.path.join(directory, name), root.path)
+             for directory, directories, files in os.walk(root.path)
+             for name in directories + files
+             if name.startswith((".restore-", ".partial-", ".copy-", "restore-journal"))
+             or ".tmp-" in name]
+    return sorted(found + [f"data/tmp/{path.name}" for path in (root.path / "data/tmp").iterdir()])
+
+
+def replace_live(root):
+    """Something else than what the snapshot holds, with all that can lie beside a database."""
+    for suffix in ("", "-wal", "-shm"):
+        root.database.with_name(root.database.name + suffix).unlink(missing_ok=True)
+    root.make_database(OLD)
+    root.write("data/db/atocore.db-journal.old", "beside it")
+    if root.chroma.exists():
+        root.write("data/chroma/a/b", "changed")
+        root.write("data/chroma/new", "not in the snapshot")
+    root.write_registry([{"id": "later", "aliases": [], "ingest_roots": []}])
+
+
+def script(path, text):
+    """A program for ATOCORE_DAEMON."""
+    path.write_text("#!/bin/sh\n" + text)
+    path.chmod(0o755)
+    return path
