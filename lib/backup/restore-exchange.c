@@ -63,25 +63,34 @@ static int swap(
         return r < 0 ? r : move(aside, staged, failure);
 }
 
-static int forward(const struct RestoreItem *item, const char *aside, struct Failure *failure) {
+/* Both ways ask what is staged: somebody may have put yet another file in the place of the live
+ * one meanwhile, and what is not the new one there is the old one, which is never overwritten. */
+static int forward(const struct Restore *restore, const struct RestoreItem *item, const char *aside,
+        struct Failure *failure) {
         int r = 0;
 
         if (item->action == RESTORE_REMOVE)
-                return exists(item->target) ? move(item->target, item->staged, failure) : 0;
-        if (!is_new(item->target, item)) {
+                return exists(item->target) && !exists(item->staged)
+                        ? move(item->target, item->staged, failure)
+                        : 0;
+        if (is_new(item->staged, item)) {
                 if (exists(item->target))
                         r = swap(item->target, item->staged, aside, failure);
                 else
                         r = move(item->staged, item->target, failure);
-        }
+        } else if (!restore->committed && !exists(item->staged) && !exists(aside) &&
+                !is_new(item->target, item))
+                return failure_set_read(failure, ENOENT, item->staged, "find what was staged as");
         if (r >= 0 && exists(aside))
                 r = move(aside, item->staged, failure);
         return r;
 }
 
-static int back(const struct RestoreItem *item, const char *aside, struct Failure *failure) {
+static int back(const struct Restore *restore, const struct RestoreItem *item, const char *aside,
+        struct Failure *failure) {
         int r;
 
+        (void) restore;
         if (item->action == RESTORE_REMOVE)
                 return exists(item->staged) && !exists(item->target)
                         ? move(item->staged, item->target, failure)
@@ -94,14 +103,17 @@ static int back(const struct RestoreItem *item, const char *aside, struct Failur
                 }
                 return exists(item->target) ? 0 : move(aside, item->target, failure);
         }
-        if (!is_new(item->target, item))
+        if (is_new(item->staged, item))
                 return 0;
-        return exists(item->staged) ? swap(item->target, item->staged, aside, failure)
-                                    : move(item->target, item->staged, failure);
+        if (!exists(item->staged)) /* there was none */
+                return is_new(item->target, item) ? move(item->target, item->staged, failure) : 0;
+        return exists(item->target) ? swap(item->target, item->staged, aside, failure)
+                                    : move(item->staged, item->target, failure);
 }
 
 static int each(struct Restore *restore,
-        int (*step)(const struct RestoreItem *item, const char *aside, struct Failure *failure),
+        int (*step)(const struct Restore *restore, const struct RestoreItem *item,
+                const char *aside, struct Failure *failure),
         struct Failure *failure) {
         for (size_t i = 0; i < RESTORE_ITEM_COUNT_; i++) {
                 const struct RestoreItem *item = &restore->items[i];
@@ -114,7 +126,7 @@ static int each(struct Restore *restore,
                         aside = NULL;
                         return failure_out_of_memory(failure);
                 }
-                r = step(item, aside, failure);
+                r = step(restore, item, aside, failure);
                 if (r < 0)
                         return r;
                 r = sync_parent(item->target, failure);

@@ -139,8 +139,45 @@ static void test_what_fails_is_told_and_nothing_is_changed(void **state) {
 
         MUST(remove_tree_at(AT_FDCWD, item->staged) == 0);
         assert_int_equal(restore_exchange(restore, &f->failure), -ENOENT);
-        assert_int_equal(f->failure.event, EVENT_WRITE_FAILED);
+        assert_int_equal(f->failure.event, EVENT_READ_FAILED);
         assert_true(holds(item->target, "old"));
+}
+
+/* Somebody puts yet another one in the place of the live one, while all refuses to run. */
+static void test_what_was_there_is_never_overwritten(void **state) {
+        struct Fixture *f = *state;
+
+        for (int forward = 0; forward < 2; forward++) {
+                _cleanup_restore_ struct Restore *restore = staged(f, true);
+                const struct RestoreItem *item = &restore->items[RESTORE_DATABASE];
+
+                assert_success(f, restore_exchange(restore, &f->failure));
+                MUST(rename(item->target, scratch("restored")) == 0); /* keeps its inode in use */
+                put(item->target, "edited");
+                if (forward)
+                        assert_success(f, restore_exchange(restore, &f->failure));
+                else
+                        assert_success(f, restore_exchange_back(restore, &f->failure));
+                assert_true(holds(item->target, forward ? "edited" : "old"));
+                assert_true(holds(item->staged, forward ? "old" : "edited"));
+                MUST(remove_tree_at(AT_FDCWD, scratch("data")) == 0);
+                MUST(remove_tree_at(AT_FDCWD, scratch("restored")) == 0);
+        }
+}
+
+/* Once it is proven, what was there is moved away. */
+static void test_what_is_committed_needs_nothing_staged(void **state) {
+        struct Fixture *f = *state;
+        _cleanup_restore_ struct Restore *restore = staged(f, true);
+        const struct RestoreItem *item = &restore->items[RESTORE_DATABASE];
+
+        assert_success(f, restore_exchange(restore, &f->failure));
+        restore->committed = true;
+        MUST(rename(item->target, scratch("restored")) == 0);
+        put(item->target, "edited");
+        MUST(remove_tree_at(AT_FDCWD, item->staged) == 0);
+        assert_success(f, restore_exchange(restore, &f->failure));
+        assert_true(holds(item->target, "edited"));
 }
 
 static void test_discarding_leaves_nothing_staged(void **state) {
@@ -163,6 +200,8 @@ int main(void) {
                 TEST(test_what_is_left_is_not_touched),
                 TEST(test_three_renames_can_be_left_anywhere),
                 TEST(test_what_fails_is_told_and_nothing_is_changed),
+                TEST(test_what_was_there_is_never_overwritten),
+                TEST(test_what_is_committed_needs_nothing_staged),
                 TEST(test_discarding_leaves_nothing_staged),
         };
 
