@@ -287,13 +287,17 @@ static int restore(struct Command *command, struct Operation *operation, struct 
         struct Failure *failure) {
         const char *source = command->arguments[0];
         _cleanup_layout_ struct Layout *to = NULL;
+        _cleanup_free_ char *archive = NULL;
         char stamp[STAMP_SIZE];
         int r;
 
         given->options.from = command->layout;
-        if (archive_is_name(source))
-                given->options.archive = source;
-        else if (strcmp(source, "latest") == 0) {
+        if (archive_is_name(source)) {
+                archive = archive_find(command->layout, source);
+                if (!archive)
+                        return failure_out_of_memory(failure);
+                given->options.archive = archive;
+        } else if (strcmp(source, "latest") == 0) {
                 r = resolve_latest(command, stamp, failure);
                 if (r < 0)
                         return r;

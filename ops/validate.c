@@ -105,19 +105,6 @@ static int resolve_all(
         return validation->targets ? 0 : failure_out_of_memory(failure);
 }
 
-/* As it is named, else in backups/archives. */
-static int resolve_archive(
-        struct Command *command, const char *name, char **ret_path, struct Failure *failure) {
-        char *path = NULL;
-
-        if (strchr(name, '/') || access(name, F_OK) >= 0)
-                path = strdup(name);
-        else if (asprintf(&path, "%s/%s", command->layout->archives, name) < 0)
-                path = NULL;
-        *ret_path = path;
-        return path ? 0 : failure_out_of_memory(failure);
-}
-
 static int resolve(
         struct Command *command, struct Validation *validation, struct Failure *failure) {
         static const char *const latest[] = { "latest", NULL };
@@ -144,9 +131,9 @@ static int resolve(
                 } else if (stamp_is_valid(names[i]))
                         memcpy(stamp, names[i], STAMP_SIZE);
                 else if (archive_is_name(names[i])) {
-                        int r = resolve_archive(command, names[i], &target->archive, failure);
-                        if (r < 0)
-                                return r;
+                        target->archive = archive_find(command->layout, names[i]);
+                        if (!target->archive)
+                                return failure_out_of_memory(failure);
                 } else
                         return failure_set(failure, EVENT_STAMP_INVALID, EINVAL, NULL,
                                 "\"%s\" is no stamp; give one like 20260407T060000Z, latest, or an "

@@ -2,7 +2,9 @@
 
 #include "lib/backup/archive-check.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/backup/archive-cipher.h"
 #include "lib/backup/archive-extract.h"
@@ -20,6 +22,14 @@ bool archive_is_name(const char *text) {
                         return true;
         }
         return false;
+}
+
+char *archive_find(const struct Layout *layout, const char *name) {
+        char *path;
+
+        if (strchr(name, '/') || access(name, F_OK) >= 0)
+                return strdup(name);
+        return asprintf(&path, "%s/%s", layout->archives, name) < 0 ? NULL : path;
 }
 
 int archive_check(const struct Operation *operation, const char *path, const char *identity,

@@ -9,6 +9,9 @@
 
 /* "x.tar", "/a/x.tar.zst", "x.tar.gz.age": meant as the name of an archive, not as a stamp. */
 bool archive_is_name(const char *text);
+/* Where an archive is that is named so: as it is named, else in backups/archives. The caller frees.
+ * NULL when memory ran out. */
+char *archive_find(const struct Layout *layout, const char *name);
 
 /* Streams its checksums; nothing is written. Its database is not opened: that it is the one that
  * was checked when the snapshot was made is what its checksum proves. Findings and failures are

@@ -26,12 +26,13 @@ void restore_run_clear(struct RestoreRun *run) {
         lock_release(run->gate);
 }
 
-void restore_tell_step(const struct RestoreRun *run, const struct RestoreStep *step) {
+static void tell(const struct RestoreRun *run, const struct RestoreStep *step) {
+        const char *stamp = run->restore->stamp;
         const struct EventNumber bytes = { "ATOCORE_BYTES", step->bytes };
 
         operation_notice(run->operation,
                 &(const struct Event){ .id = EVENT_RESTORE_STEP,
-                        .stamp = run->restore->stamp,
+                        .stamp = stamp[0] ? stamp : NULL,
                         .path = step->target,
                         .numbers = &bytes,
                         .n_numbers = step->bytes > 0 },
@@ -44,8 +45,15 @@ void restore_tell(const struct RestoreRun *run, enum RestoreVerb verb, const cha
                 const struct RestoreStep *step = &run->restore->steps[i];
 
                 if (step->verb == verb && (!what || strcmp(step->what, what) == 0))
-                        restore_tell_step(run, step);
+                        tell(run, step);
         }
+}
+
+void restore_tell_source(const struct RestoreRun *run, enum RestoreVerb verb, const char *what) {
+        if (!run->restore->dry_run)
+                tell(run,
+                        &(const struct RestoreStep){
+                                .verb = verb, .what = what, .target = run->restore->source });
 }
 
 /* Locks. */

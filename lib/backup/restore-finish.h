@@ -29,10 +29,10 @@ struct RestoreRun {
 
 void restore_run_clear(struct RestoreRun *run);
 
-/* RESTORE_STEP. What is done before there is a plan is told by itself. */
-void restore_tell_step(const struct RestoreRun *run, const struct RestoreStep *step);
 /* RESTORE_STEP for the steps of that verb; `what` NULL: of all. */
 void restore_tell(const struct RestoreRun *run, enum RestoreVerb verb, const char *what);
+/* The same for what is done with the source, before there is a plan that has steps. */
+void restore_tell_source(const struct RestoreRun *run, enum RestoreVerb verb, const char *what);
 
 /* Nobody opens the live database from here on; who has it open goes on. RESTORE_INTERRUPTED where
  * there is a journal; where there is none, all that lies beside the targets is left of a restore

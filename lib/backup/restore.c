@@ -91,10 +91,8 @@ static int validate(struct RestoreRun *run) {
         struct Operation operation = *run->operation;
         int r;
 
+        restore_tell_source(run, RESTORE_VERB_VALIDATE, "snapshot");
         operation.layout = run->options->from;
-        restore_tell_step(run,
-                &(const struct RestoreStep){
-                        RESTORE_VERB_VALIDATE, "snapshot", run->restore->source, 0 });
         r = check_snapshot(&operation, run->restore->stamp, &report, run->failure);
         return r < 0 ? r : refuse_invalid(run, report);
 }
@@ -117,9 +115,7 @@ static int unpack(struct RestoreRun *run) {
         _cleanup_close_ int dir_fd = -1;
         int r;
 
-        restore_tell_step(run,
-                &(const struct RestoreStep){
-                        RESTORE_VERB_UNPACK, "archive", run->restore->source, 0 });
+        restore_tell_source(run, RESTORE_VERB_UNPACK, "archive");
         r = make_directory_at(AT_FDCWD, run->directory);
         if (r < 0)
                 return failure_set_write(run->failure, -r, run->directory, "create");
@@ -136,9 +132,7 @@ static int unpack(struct RestoreRun *run) {
         r = refuse_invalid(run, unpacked);
         if (r < 0)
                 return r;
-        restore_tell_step(run,
-                &(const struct RestoreStep){
-                        RESTORE_VERB_VALIDATE, "archive", run->restore->source, 0 });
+        restore_tell_source(run, RESTORE_VERB_VALIDATE, "archive");
         r = check_directory(run->operation, run->directory, unpacked->stamp, &report, run->failure);
         return r < 0 ? r : refuse_invalid(run, report);
 }

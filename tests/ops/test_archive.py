@@ -2,6 +2,7 @@
 """atocore-backup --archive: the archive of a snapshot, always the same and always whole."""
 
 import random
+import re
 import shutil
 import stat
 import subprocess
@@ -143,3 +144,27 @@ def test_a_full_file_system_leaves_nothing(live, backup, archives):
         assert result.codes == ["backup_started", "backup_done", "no_space"]
         assert list(archives.iterdir()) == []
     assert live.stamps() == [NOW]
+
+
+# Restoring one.
+
+def test_an_archive_is_found_by_its_name(live, backup, run_op):
+    backup("--archive", now=NOW).expect(0)
+    planned = run_op("atocore-restore", "--dry-run", "--json", f"{NOW}.tar.zst").expect(0)
+    assert planned.json["source"] == str(live.backups / "archives" / f"{NOW}.tar.zst")
+    assert planned.codes == ["restore_started", "restore_done"]
+
+
+@pytest.mark.parametrize("source, first", [
+    (NOW, ["validate snapshot", "stage database"]),
+    (f"{NOW}.tar.zst", ["unpack archive", "validate archive", "stage database"])])
+def test_each_step_of_the_plan_is_told(live, backup, run_op, source, first):
+    backup("--archive", now=NOW).expect(0)
+    later = "20260408T060000Z"
+    planned = run_op("atocore-restore", "--dry-run", "--json", source, now=later).expect(0)
+    done = run_op("atocore-restore", source, now=later).expect(0)
+    told = [re.match(r".*?: (\w+ [\w ]+): (/[^, ]+)", line).groups()
+            for line in done.stderr.splitlines() if line.endswith("[restore_step]")]
+    assert told == [(f"{step['action']} {step['what']}", step["target"])
+                    for step in planned.json["steps"]]
+    assert [what for what, _ in told[:len(first)]] == first
