@@ -140,8 +140,13 @@ for place in /etc /usr /var/lib /run /srv /srv/storage; do
 done
 ls -A /home 2>/dev/null | grep -q . && fail "see /home"
 ls -A /root 2>/dev/null | grep -q . && fail "see /root"
-[ "$(ls -d /proc/[0-9]* | wc -l)" -lt 8 ] || fail "see other processes"
-[ ! -e /proc/meminfo ] || fail "see /proc/meminfo"
+if [ "$1" = blind ]; then
+        [ "$(ls -d /proc/[0-9]* | wc -l)" -lt 8 ] || fail "see other processes"
+        [ ! -e /proc/meminfo ] || fail "see /proc/meminfo"
+else
+        grep -q FLOCK /proc/locks || fail "not see locks"
+        kill -0 "$(cat /proc/[0-9]*/stat | sed -n 's/ (sentinel) .*//p')" || fail "not signal"
+fi
 [ "$(cat /proc/self/net/dev | tail -n +3 | wc -l)" = 1 ] || fail "see the network"
 [ "$(id -un):$(id -gn)" = atocore:atocore ] || fail "be somebody else"
 mknod ROOT/data/tmp/device c 1 3 2>/dev/null && fail "make a device"
@@ -152,12 +157,24 @@ exit "$bad"
 """.replace("ROOT", ROOT)
 
 
-@pytest.mark.parametrize("name", ["ingest", "backup", "backup-full", "validate", "prune"])
-def test_service_touches_the_storage_root_only(container, name):
+@pytest.mark.parametrize("name, sight", [
+    ("ingest", "blind"), ("backup", "blind"), ("backup-full", "blind"), ("validate", "blind"),
+    ("prune", "blind"), ("restore@latest", "seeing"), ("resume", "seeing")])
+def test_service_touches_the_storage_root_only(container, name, sight):
+    """And sees and signals what runs as atocore only where it has to: `sentinel` is one of those,
+    with a lock."""
     container.write("/usr/local/bin/confined", "#!/bin/sh\n" + CONFINED, mode=0o755)
-    container.drop_in(f"atocore-{name}.service",
-                      "[Service]\nExecStart=\nExecStart=/usr/local/bin/confined\n")
-    container.systemctl("start", f"atocore-{name}.service", check=False)
+    container.drop_in(f"atocore-{name}.service", "[Unit]\nConditionPathExists=\n[Service]\n"
+                      f"ExecStart=\nExecStart=/usr/local/bin/confined {sight}\n")
+    container.run("cp", "/usr/bin/flock", "/usr/local/bin/sentinel")
+    sentinel = container.start("setpriv", "--reuid=atocore", "--regid=atocore", "--clear-groups",
+                               "/usr/local/bin/sentinel", f"{ROOT}/data/locks",
+                               "sh", "-c", "echo locked; read -r _")
+    try:
+        assert sentinel.stdout.readline() == "locked\n"
+        container.systemctl("start", f"atocore-{name}.service", check=False)
+    finally:
+        sentinel.communicate("\n", timeout=60)
     said = [entry["MESSAGE"] for entry in container.journal(f"atocore-{name}.service")
             if entry["_TRANSPORT"] == "stdout"]
     assert (container.show(f"atocore-{name}.service", "Result"), said) == ("success", [])

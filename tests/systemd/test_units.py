@@ -7,11 +7,12 @@ import stat
 
 import pytest
 
-from support.container import ROOT
+from support.container import EXAMPLES, ROOT
 
-SERVICES = ("atocore", "atocore-backup", "atocore-backup-full", "atocore-drill", "atocore-ingest",
-            "atocore-prune", "atocore-validate")
-TIMERS = SERVICES[1:]
+TIMERS = ("atocore-backup", "atocore-backup-full", "atocore-drill", "atocore-ingest",
+          "atocore-prune", "atocore-validate")
+RESTORES = ("atocore-restore@latest", "atocore-resume")
+SERVICES = ("atocore", *TIMERS, *RESTORES)
 SOCKETS = ("atocore", "atocore-admin")
 UNITS = [*(f"{name}.service" for name in SERVICES), *(f"{name}.timer" for name in TIMERS),
          *(f"{name}.socket" for name in SOCKETS), "atocore.target"]
@@ -68,11 +69,12 @@ def test_services_are_rated_safe(container, how):
         container.drop_in_example("listen-on-lan", "atocore.socket")
         container.drop_in_example("vault-under-home", "atocore.service", "atocore-ingest.service")
         container.drop_in_example("other-storage-root", *(f"{name}.service" for name in SERVICES))
+        container.drop_in_example("other-storage-root-resume", "atocore-resume.service")
     units = [f"{name}.service" for name in SERVICES]
     if how == "offline":
         text = "".join(container.run("systemd-analyze", "--no-pager", "--offline=true", "security",
                                      container.show(unit, "FragmentPath")).stdout
-                       for unit in units)
+                       for unit in units).replace("atocore-restore@i.", "atocore-restore@latest.")
     else:
         text = container.run("systemd-analyze", "--no-pager", "security", *units).stdout
     found = exposures(text)
@@ -128,6 +130,34 @@ def test_operations_have_time_and_are_not_tried_again(container):
         assert int(nice) > 0
 
 
+def test_no_clock_ends_a_restore_and_it_is_not_tried_again(container):
+    for name in RESTORES:
+        kind, restart, timeout = container.show(
+            f"{name}.service", "Type", "Restart", "TimeoutStartUSec")
+        assert (kind, restart) == ("oneshot", "no")
+        assert timeout == "infinity" or int(timeout.rstrip("h")) >= 2
+
+
+def test_operations_wait_for_a_restore_and_the_daemon_for_its_end_at_boot(container):
+    before = {name: set(container.show(f"{name}.service", "Before").split()) for name in RESTORES}
+    operations = {f"{name}.service" for name in TIMERS}
+    assert operations | {"atocore-resume.service"} <= before["atocore-restore@latest"]
+    assert "atocore.service" not in before["atocore-restore@latest"]
+    assert operations | {"atocore.service"} <= before["atocore-resume"]
+
+
+def test_resume_looks_where_the_other_storage_root_is(container):
+    """Its conditions, and those of the example, are on the same places below their roots."""
+    def conditions(text):
+        return sorted(line.strip() for line in text.splitlines()
+                      if re.match(r"Condition\w+=.", line))
+
+    unit = conditions(container.systemctl("cat", "atocore-resume.service").stdout)
+    example = container.path(f"{EXAMPLES}/drop-ins/other-storage-root-resume.conf").read_text()
+    assert len(unit) == 4
+    assert conditions(example.replace("/mnt/atocore", ROOT)) == unit
+
+
 def test_user_is_made_without_a_login(container):
     entry = container.run("getent", "passwd", "atocore").stdout.strip()
     name, _, _, _, _, home, shell = entry.split(":")
@@ -169,9 +199,10 @@ def test_target_turns_everything_off_and_on(container):
     container.systemctl("disable", "--now", "atocore.target")
     assert {unit: container.show(unit, "ActiveState") for unit in UNITS} == dict.fromkeys(
         UNITS, "inactive")
-    assert {unit: container.show(unit, "UnitFileState") for unit in on} == dict.fromkeys(
-        on, "disabled")
+    enabled = [*on, "atocore-resume.service"]
+    assert {unit: container.show(unit, "UnitFileState") for unit in enabled} == dict.fromkeys(
+        enabled, "disabled")
     container.systemctl("enable", "--now", "atocore.target")
     assert {unit: container.show(unit, "ActiveState") for unit in on} == dict.fromkeys(on, "active")
-    assert {unit: container.show(unit, "UnitFileState") for unit in on} == dict.fromkeys(
-        on, "enabled")
+    assert {unit: container.show(unit, "UnitFileState") for unit in enabled} == dict.fromkeys(
+        enabled, "enabled")
