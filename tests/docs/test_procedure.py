@@ -129,9 +129,14 @@ def test_every_command_runs_from_top_to_bottom(machine):
     for line in asked.strip().splitlines():
         assert json.loads(line)["validation"]["valid"] is True
     assert "is complete" in said.of("COLD=")
-    [drilled] = re.findall(r"^drill of (\w+) took \d+ s$", said.of("DRILL="), re.MULTILINE)
-    assert drilled in stamps(machine)
-    assert not machine.path(f"{ROOT}/data/tmp/drill").exists()
+    assert "[drill_done]" in said.of("atocore-drill.service -n") or (
+        "was restored, served and found good" in said.of("atocore-drill.service -n"))
+    drilled, stats = (json.loads(text) for text in re.split(
+        r"(?<=^\})\n", said.of("atocore-drill --json"), maxsplit=1, flags=re.MULTILINE))
+    assert drilled["ok"] is True and drilled["stamp"] == stamps(machine)[0]
+    assert stats["last_drill"] == {name: drilled[name] for name in (
+        "stamp", "drilled_at", "seconds", "ok", "error")}
+    assert not list(machine.path(f"{ROOT}/data/tmp").glob(".partial-*"))
 
 
 # What the text promises of the restore.
@@ -253,7 +258,7 @@ def test_table_of_failures_has_events_with_their_exit_status():
     events = {symbol.lower(): status for symbol, status in re.findall(
         r"X\((\w+),\s*\"\w+\",\s*LOG_\w+,\s*(\w+)\)", EVENTS.read_text())}
     numbers = {"0": 0, "EX_DATAERR": 65, "EX_NOINPUT": 66, "EX_CANTCREAT": 73, "EX_IOERR": 74,
-               "EX_TEMPFAIL": 75, "EX_NOPERM": 77, "EX_CONFIG": 78}
+               "EX_TEMPFAIL": 75, "EX_UNAVAILABLE": 69, "EX_NOPERM": 77, "EX_CONFIG": 78}
     rows = table(PROCEDURE.read_text(), "code (exit status)", "symptom", "likely cause", "action")
     assert len(rows) > 10
     for code, *cells in rows:
