@@ -82,14 +82,15 @@ static int find_own(const struct LockLine *line, void *userdata) {
 
 static int identify(
         const struct Operation *operation, char ret_file[FILE_ID], struct Failure *failure) {
-        struct Operation now = *operation;
         _cleanup_lock_ struct Lock *lock = NULL;
         struct OwnLock own = { 0 };
         struct stat st;
         int r;
 
-        now.lock_wait = 0;
-        r = lock_acquire(operation->layout->store_lock, LOCK_MODE_SHARED, &now, &lock, failure);
+        /* Only who held the gate before us can have it exclusively: the daemon of the proof of a
+         * restore that was killed, for the moment in which the kernel ends that, too. */
+        r = lock_acquire(
+                operation->layout->store_lock, LOCK_MODE_SHARED, operation, &lock, failure);
         if (r < 0)
                 return r;
         if (stat(operation->layout->store_lock, &st) < 0)

@@ -293,10 +293,17 @@ int restore_plan_archive(const struct Operation *operation, const struct Restore
 
 /* Targets. */
 
+static bool is_mount_point(const char *path) {
+        struct statx st;
+
+        return statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, 0, &st) >= 0 &&
+                (st.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
 static int check_target(const struct RestoreItem *item, struct Failure *failure) {
         _cleanup_free_ char *parent =
                 strndup(item->target, (size_t) (strrchr(item->target, '/') - item->target));
-        struct stat st, above;
+        struct stat st;
 
         if (!parent)
                 return failure_out_of_memory(failure);
@@ -309,12 +316,16 @@ static int check_target(const struct RestoreItem *item, struct Failure *failure)
                         "%s is a symbolic link, and a restore would replace the link; put what it "
                         "points to in its place first",
                         item->target);
-        if (lstat(parent, &above) < 0)
-                return failure_set_read(failure, errno, parent, "examine");
-        if (st.st_dev != above.st_dev)
+        if (is_mount_point(item->target))
                 return failure_set(failure, EVENT_RESTORE_REFUSED, EBUSY, item->target,
-                        "%s is a file system of its own, and cannot be exchanged as a whole; mount "
-                        "it at %s instead, or restore into another root with --to and copy it over",
+                        "%s is a mount point, and cannot be exchanged as a whole; mount it at %s "
+                        "instead, or restore into another root with --to and copy it over",
+                        item->target, parent);
+        /* A directory is moved to another one later, and with it the ".." that it holds. */
+        if (S_ISDIR(st.st_mode) && faccessat(AT_FDCWD, item->target, W_OK | X_OK, AT_EACCESS) < 0)
+                return failure_set(failure, EVENT_PERMISSION_DENIED, errno, item->target,
+                        "%s may not be written by this user, and could not be kept: %m; give it "
+                        "owner and mode of %s",
                         item->target, parent);
         return 0;
 }

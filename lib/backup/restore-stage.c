@@ -27,24 +27,30 @@ static int make_parent(
         return r < 0 ? failure_set_write(failure, -r, parent, "sync") : 0;
 }
 
-static int move_own(const struct Operation *operation, const struct RestoreItem *item,
-        const char *source, struct Failure *failure) {
+static int copy(struct TreeCopy *tree, const struct RestoreItem *item, struct Failure *failure) {
+        return tree_copy(tree, item->source, item->staged, item->target, failure);
+}
+
+static int move(struct TreeCopy *tree, const struct RestoreItem *item, struct Failure *failure) {
         _cleanup_free_ char *from = NULL;
 
-        if (asprintf(&from, "%s/%s", source, item->source) < 0) {
+        if (asprintf(&from, "%s/%s", tree->source, item->source) < 0) {
                 from = NULL;
                 return failure_out_of_memory(failure);
         }
-        if (rename(from, item->staged) < 0)
+        if (rename(from, item->staged) >= 0)
+                return tree_adopt(tree->operation, item->staged, item->target, failure);
+        /* It was unpacked in data/, and config/ may be another file system. */
+        if (errno != EXDEV)
                 return failure_set_write(failure, errno, item->staged, "stage");
-        return tree_adopt(operation, item->staged, item->target, failure);
+        return copy(tree, item, failure);
 }
 
 int restore_stage(const struct Operation *operation, struct Restore *restore, const char *source,
         const struct Manifest *manifest, bool own,
         void (*step)(const struct RestoreItem *item, void *userdata), void *userdata,
         struct Failure *failure) {
-        struct TreeCopy copy = {
+        struct TreeCopy tree = {
                 .operation = operation,
                 .source = source,
                 .manifest = manifest,
@@ -56,7 +62,7 @@ int restore_stage(const struct Operation *operation, struct Restore *restore, co
 
         for (size_t i = 0; i < RESTORE_ITEM_COUNT_; i++)
                 if (restore->items[i].action == RESTORE_REPLACE)
-                        copy.total += restore->items[i].bytes;
+                        tree.total += restore->items[i].bytes;
         for (size_t i = 0; i < RESTORE_ITEM_COUNT_; i++) {
                 struct RestoreItem *item = &restore->items[i];
 
@@ -66,8 +72,7 @@ int restore_stage(const struct Operation *operation, struct Restore *restore, co
                 r = make_parent(operation->layout, item->staged, false, failure);
                 if (r < 0)
                         return r;
-                r = own ? move_own(operation, item, source, failure)
-                        : tree_copy(&copy, item->source, item->staged, item->target, failure);
+                r = own ? move(&tree, item, failure) : copy(&tree, item, failure);
                 if (r < 0)
                         return r;
                 r = make_parent(operation->layout, item->staged, true, failure);

@@ -44,6 +44,10 @@ static int resolve(struct RestoreRun *run) {
                 restore->source = strdup(options->archive);
                 if (!restore->source)
                         return failure_out_of_memory(run->failure);
+                if (stat(restore->source, &st) < 0 && (errno == ENOENT || errno == ENOTDIR))
+                        return failure_set(run->failure, EVENT_SNAPSHOT_NOT_FOUND, ENOENT,
+                                restore->source, "There is no archive %s; check its name",
+                                restore->source);
                 return format_path(
                         run, &run->directory, run->operation->layout->root, RESTORE_UNPACKED);
         }

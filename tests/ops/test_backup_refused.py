@@ -1,32 +1,20 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """atocore-backup where it cannot write or has to wait, and what earlier runs left behind."""
 
-import contextlib
 import fcntl
 import os
-import pathlib
 import socket
 import stat
 
 import pytest
 
 from support import mounts
+from support.locks import held, is_waiting_for
 from support.root import tree
 from support.snapshots import assert_checksums_hold, snapshot_of
 from support.wait import wait_until
 
 NOW = "20260407T060000Z"
-
-
-@contextlib.contextmanager
-def held(path, how, holder=""):
-    path.touch()
-    with path.open("r+") as file:
-        fcntl.flock(file, how)
-        file.truncate(0)
-        file.write(holder)
-        file.flush()
-        yield file
 
 
 # Where it cannot be written.
@@ -105,13 +93,6 @@ def test_a_restore_holds_up_every_snapshot(live, backup, name):
     assert live.stamps() == [] and live.leftovers() == []
     with held(live.path / name, fcntl.LOCK_SH):
         backup("--wait", "0").expect(0)
-
-
-def is_waiting_for(process, path):
-    directory = pathlib.Path("/proc", str(process.pid))
-    state = (directory / "stat").read_text().rsplit(")", 1)[1].split()[0]
-    opened = {os.readlink(link) for link in (directory / "fd").iterdir()}
-    return state == "S" and str(path) in opened
 
 
 def test_a_lock_that_is_let_go_in_time_is_waited_for(live, run_op):

@@ -9,38 +9,12 @@ import stat
 import pytest
 
 from support.databases import query
-from support.restores import (NOW, OLD, assert_safety_whole, contents, data_in, leftovers,
+from support.restores import (NOW, OLD, STAMP, assert_safety_whole, contents, data_in, leftovers,
                               live_data, replace_live, safeties, safety_of)
 from support.root import Root, tree
 from support.run import run
 
-STAMP = "20260407T060000Z"
 VERBS = ["validate", "stage", "stop", "exchange", "prove", "keep"]
-
-
-@pytest.fixture
-def saved(live, backup):
-    """A root with the snapshot STAMP; .saved is what it holds, {name: bytes}."""
-    live.write("data/chroma/a/b", "x" * 10000)
-    live.write("data/chroma/größe", "")
-    backup("--include-chroma", now=STAMP).expect(0)
-    live.saved = data_in(live.snapshots / STAMP)
-    return live
-
-
-@pytest.fixture
-def replaced(saved):
-    """The same, with something else live; .old is what."""
-    replace_live(saved)
-    saved.old = live_data(saved)
-    return saved
-
-
-@pytest.fixture
-def restore(run_op):
-    def call(*arguments, now=NOW, **options):
-        return run_op("atocore-restore", *arguments, now=now, **options)
-    return call
 
 
 def inodes(root):

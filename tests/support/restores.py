@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What a restore replaces, what it keeps, and what it must not leave behind."""
 
+import hashlib
 import json
 import os
 
 from support.root import tree
 from support.snapshots import assert_checksums_hold
+from support.wait import wait_until
 
 OLD = "CREATE TABLE old(x); INSERT INTO old VALUES ('old');"
+STAMP = "20260407T060000Z"
 NOW = "20260408T060000Z"
 
 
@@ -79,8 +82,34 @@ def replace_live(root):
     root.write_registry([{"id": "later", "aliases": [], "ingest_roots": []}])
 
 
-def script(path, text):
-    """A program for ATOCORE_DAEMON."""
-    path.write_text("#!/bin/sh\n" + text)
-    path.chmod(0o755)
-    return path
+def reseal(directory):
+    """SHA256SUMS anew, for a snapshot that was changed by hand."""
+    names = sorted(str(path.relative_to(directory)) for path in directory.rglob("*")
+                   if path.is_file() and path.name != "SHA256SUMS")
+    (directory / "SHA256SUMS").write_text("".join(
+        f"{hashlib.sha256((directory / name).read_bytes()).hexdigest()}  {name}\n"
+        for name in names))
+
+
+class HangingDaemon:
+    """A program for ATOCORE_DAEMON that never serves. The proof is where a restore then stays."""
+
+    def __init__(self, directory):
+        self.started = directory / "hanging-started"
+        self.program = directory / "hanging-daemon"
+        self.program.write_text(f"#!/bin/sh\necho $$ > {self.started}\nexec tail -f /dev/null\n")
+        self.program.chmod(0o755)
+        self.environment = {"ATOCORE_DAEMON": self.program}
+
+    def wait_until_proving(self, process):
+        wait_until(lambda: self.started.exists() or process.poll() is not None, "the proof")
+        assert process.poll() is None, process.communicate()
+
+
+def interrupt(root, run_op, hanging, *arguments):
+    """Leaves a restore killed in the middle: exchanged, not proven."""
+    process = run_op.start("atocore-restore", *arguments, now=NOW, env=hanging.environment)
+    hanging.wait_until_proving(process)
+    process.kill()
+    process.communicate()
+    assert (root.path / "data/restore-journal.json").exists()
