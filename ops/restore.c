@@ -258,7 +258,10 @@ static int resume(struct Command *command, struct Operation *operation,
         event_emit(
                 &(const struct Event){ .id = EVENT_RESTORE_DONE, .path = operation->layout->root },
                 "No restore was interrupted in %s: nothing to do", operation->layout->root);
-        return 0;
+        return command->json
+                ? op_print_json(
+                          restore_to_json(&(const struct Restore){ 0 }, operation->layout), failure)
+                : 0;
 }
 
 static int roll_back(struct Command *command, struct Operation *operation, struct Arguments *given,

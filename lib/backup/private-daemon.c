@@ -54,7 +54,8 @@ static int make_path(char **ret_path, const char *directory, const char *name) {
 }
 
 /* In data/tmp; where a socket there would have too long a name, or there is no such directory, with
- * the temporary files of the machine. A crash leaves it behind, and nothing in it that matters. */
+ * the temporary files of the machine. A crash leaves it behind, and nothing in it that matters:
+ * private_daemon_remove_abandoned() removes it from data/tmp. */
 static int make_directory(
         struct PrivateDaemon *daemon, const struct Layout *layout, struct Failure *failure) {
         const size_t most = sizeof((struct sockaddr_un *) NULL)->sun_path;
@@ -387,4 +388,29 @@ struct PrivateDaemon *private_daemon_stop(struct PrivateDaemon *daemon) {
         free(daemon->notify);
         free(daemon);
         return NULL;
+}
+
+/* What a crash left. */
+
+int private_daemon_remove_abandoned(const struct Layout *layout, struct Failure *failure) {
+        _cleanup_closedir_ DIR *stream = opendir(layout->tmp);
+        const size_t prefix = strcspn(DIRECTORY, "X");
+        struct dirent *entry;
+
+        if (!stream)
+                return errno == ENOENT || errno == ENOTDIR
+                        ? 0
+                        : failure_set_read(failure, errno, layout->tmp, "open");
+        while (errno = 0, (entry = readdir(stream))) {
+                int r;
+
+                if (strncmp(entry->d_name, DIRECTORY, prefix) != 0 ||
+                        strlen(entry->d_name) != strlen(DIRECTORY))
+                        continue;
+                r = remove_tree_at(dirfd(stream), entry->d_name);
+                if (r < 0)
+                        return failure_set_write_at(
+                                failure, -r, layout->tmp, entry->d_name, "remove");
+        }
+        return errno != 0 ? failure_set_read(failure, errno, layout->tmp, "list") : 0;
 }

@@ -49,3 +49,7 @@ char *private_daemon_end(struct PrivateDaemon *daemon);
 struct PrivateDaemon *private_daemon_stop(struct PrivateDaemon *daemon);
 DEFINE_POINTER_CLEANUP(struct PrivateDaemon *, private_daemon_stop)
 #define _cleanup_private_daemon_ _cleanup_(private_daemon_stopp)
+
+/* Removes what such daemons left in data/tmp of this root when their parents were killed. For who
+ * holds the gate: then there is none that lives. */
+int private_daemon_remove_abandoned(const struct Layout *layout, struct Failure *failure);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "lib/backup/holders.h"
+#include "lib/backup/private-daemon.h"
 #include "lib/backup/proof.h"
 #include "lib/backup/restore-exchange.h"
 #include "lib/backup/restore-journal.h"
@@ -76,6 +77,8 @@ static int remove_leftovers(struct RestoreRun *run, const struct Restore *leftov
 
         if (r >= 0)
                 r = remove_unpacked(run);
+        if (r >= 0)
+                r = private_daemon_remove_abandoned(run->operation->layout, run->failure);
         return r < 0 ? r : restore_safety_remove_abandoned(run->operation->layout, run->failure);
 }
 
@@ -310,6 +313,8 @@ int restore_resume(const struct Operation *operation, bool undone, struct Restor
                 r = restore_plan_steps(layout, run.restore, NULL, failure);
         if (r >= 0)
                 r = restore_take_store(&run);
+        if (r >= 0)
+                r = private_daemon_remove_abandoned(layout, failure);
         if (r >= 0)
                 r = undone ? undo(&run) : restore_finish(&run);
         if (r < 0)

@@ -38,22 +38,24 @@ static json_object *steps_to_json(const struct Restore *restore) {
         return STEAL(array);
 }
 
+/* "" and NULL: there is none. */
+static bool set_text(json_object *object, const char *key, const char *text) {
+        return text && text[0] ? json_set(object, key, json_object_new_string(text))
+                               : json_object_object_add(object, key, NULL) >= 0;
+}
+
 json_object *restore_to_json(const struct Restore *restore, const struct Layout *layout) {
         _cleanup_json_ json_object *object = json_object_new_object();
 
-        if (!object || !json_set(object, "stamp", json_object_new_string(restore->stamp)) ||
-                !json_set(object, "source", json_object_new_string(restore->source)) ||
-                !json_set(object, "root", json_object_new_string(layout->root)) ||
+        if (!object || !set_text(object, "stamp", restore->stamp) ||
+                !set_text(object, "source", restore->source) ||
+                !set_text(object, "root", layout->root) ||
                 !json_set(object, "dry_run", json_object_new_boolean(restore->dry_run)) ||
+                !set_text(object, "safety", restore->safety) ||
                 !json_set(object, "undone", json_object_new_boolean(restore->undone)) ||
                 !json_set(object, "steps", steps_to_json(restore)) ||
+                json_object_object_add(object, "proof", json_object_get(restore->proof)) < 0 ||
                 !json_set(object, "duration_ms", json_object_new_uint64(restore->duration_ms)))
                 return NULL;
-        /* null: nothing was there that could be kept. */
-        if (restore->proof && !json_set(object, "proof", json_object_get(restore->proof)))
-                return NULL;
-        if (!restore->safety[0])
-                return json_object_object_add(object, "safety", NULL) < 0 ? NULL : STEAL(object);
-        return json_set(object, "safety", json_object_new_string(restore->safety)) ? STEAL(object)
-                                                                                   : NULL;
+        return STEAL(object);
 }

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """atocore-restore where it must not, cannot, or has to wait: then nothing is changed."""
 
-import contextlib
 import fcntl
 import json
 import os
@@ -14,8 +13,8 @@ import pytest
 
 from support import mounts
 from support.locks import held, is_waiting_for
-from support.restores import (NOW, STAMP, contents, data_in, leftovers, live_data, reseal,
-                              safeties)
+from support.restores import (NOW, STAMP, contents, data_in, leftovers, live_data, mounted_over,
+                              reseal, safeties)
 from support.root import Root
 from support.run import run
 from support.snapshots import assert_checksums_hold
@@ -25,16 +24,6 @@ from support.wait import wait_until
 def assert_untouched(root):
     assert live_data(root) == root.old
     assert leftovers(root) == [] and safeties(root) == []
-
-
-@contextlib.contextmanager
-def mounted_over(path, size="64m"):
-    """A tmpfs in the place of a directory, with all that was in it."""
-    aside = path.with_name(path.name + ".aside")
-    shutil.move(path, aside)
-    with mounts.tmpfs(path, size):
-        shutil.copytree(aside, path, dirs_exist_ok=True)
-        yield path
 
 
 def waits(root, process, lock):

@@ -2,7 +2,9 @@
 """Live databases that somebody else writes."""
 
 import contextlib
+import os
 import pathlib
+import shutil
 import sqlite3
 import struct
 import subprocess
@@ -77,6 +79,16 @@ def query(path, sql):
     """All rows, from a file that nobody writes."""
     with contextlib.closing(sqlite3.connect(f"file:{path}?immutable=1", uri=True)) as connection:
         return connection.execute(sql).fetchall()
+
+
+def query_with_log(path, sql):
+    """All rows, from a copy of a file and of the -wal that belongs to it."""
+    with tempfile.TemporaryDirectory() as directory:
+        for suffix in ("", "-wal"):
+            if os.path.exists(f"{path}{suffix}"):
+                shutil.copyfile(f"{path}{suffix}", f"{directory}/copy.db{suffix}")
+        with contextlib.closing(sqlite3.connect(f"{directory}/copy.db")) as connection:
+            return connection.execute(sql).fetchall()
 
 
 def assert_sound(path):

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What a restore replaces, what it keeps, and what it must not leave behind."""
 
+import contextlib
 import hashlib
 import json
 import os
+import shutil
 
+from support import mounts
 from support.root import tree
 from support.snapshots import assert_checksums_hold
 from support.wait import wait_until
@@ -80,6 +83,16 @@ def replace_live(root):
         root.write("data/chroma/a/b", "changed")
         root.write("data/chroma/new", "not in the snapshot")
     root.write_registry([{"id": "later", "aliases": [], "ingest_roots": []}])
+
+
+@contextlib.contextmanager
+def mounted_over(path, size="64m"):
+    """A tmpfs in the place of a directory, with all that was in it."""
+    aside = path.with_name(path.name + ".aside")
+    shutil.move(path, aside)
+    with mounts.tmpfs(path, size):
+        shutil.copytree(aside, path, dirs_exist_ok=True)
+        yield path
 
 
 def reseal(directory):
