@@ -118,6 +118,6 @@ int restore_resume(const struct Operation *operation, bool undo, struct Restore 
         struct Failure *failure);
 
 /* {"stamp","source","root","dry_run","safety","undone","steps":[{"action","what","target",
- * "bytes"}],"proof","duration_ms"}, "proof" as of proof.h, null where there is none; NULL when memory
- * ran out. */
+ * "bytes"}],"proof","duration_ms"}, "proof" as of proof.h; null where there is none. NULL when
+ * memory ran out. */
 struct json_object *restore_to_json(const struct Restore *restore, const struct Layout *layout);

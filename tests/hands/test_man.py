@@ -97,7 +97,8 @@ def test_overview_has_all_exit_statuses():
 def test_configuration_page_has_the_keys_and_their_defaults():
     table = re.search(r"config_keys\[\] = \{(.*?)\n\};", Tree().text("lib/base/config.c"),
                       re.DOTALL)[1]
-    built_in = {"ATOCORE_STORAGE_ROOT": "/srv/storage/atocore", '""': "none"}
+    built_in = {"ATOCORE_STORAGE_ROOT": "/srv/storage/atocore", '""': "none",
+                "ATOCORE_GPG_KEY": "/etc/atocore/archive-recipient.asc"}
     keys = {name: built_in.get(default, default.strip('"')) for name, default in
             re.findall(r'\{ "(\w+)", ("[^"]*"|\w+),', table)}
     assert len(keys) > 3

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""atocore-restore: what a snapshot holds takes the place of what is live, and that can be undone."""
+"""atocore-restore: a snapshot takes the place of what is live, and that can be undone."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def test_json_tells_each_step_with_paths_and_bytes(replaced, restore):
     result = restore(STAMP, "--json").expect(0)
     document = result.json
     assert set(document) == {"stamp", "source", "root", "dry_run", "safety", "undone", "steps",
-                             "duration_ms"}
+                             "proof", "duration_ms"}
     assert document["stamp"] == STAMP and document["safety"] == NOW
     assert document["source"] == str(replaced.snapshots / STAMP)
     assert document["root"] == str(replaced.path)

@@ -36,7 +36,8 @@ def waits(root, process, lock):
 # Command lines.
 
 @pytest.mark.parametrize("arguments, words", [
-    ([], "a stamp"), ([STAMP, STAMP], "one snapshot"), (["2026-04-07"], "no stamp"), ([""], "no st"),
+    ([], "a stamp"), ([STAMP, STAMP], "one snapshot"), (["2026-04-07"], "no stamp"),
+    ([""], "no stamp"),
     (["../20260407T060000Z"], "no stamp"), (["--rollback", "--resume"], "--resume"),
     (["--rollback", STAMP, STAMP], "one stamp"), (["--rollback", "nonsense"], "no stamp"),
     (["--resume", STAMP], "--resume"), (["--resume", "--dry-run"], "--dry-run"),
@@ -255,7 +256,8 @@ def test_a_foreign_process_that_has_the_database_open_is_named(replaced, restore
 
 
 @pytest.mark.parametrize("lock, words", [
-    ("data/locks/store.lock", [str(os.getpid()), "python"]), ("data/locks/gate.lock", ["gate.lock"]),
+    ("data/locks/store.lock", [str(os.getpid()), "python"]),
+    ("data/locks/gate.lock", ["gate.lock"]),
     ("backups/.lock", [".lock"])])
 def test_whoever_holds_a_lock_is_waited_for(replaced, run_op, restore, lock, words):
     path = replaced.path / lock
