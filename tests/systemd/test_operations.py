@@ -8,6 +8,7 @@ import re
 import pytest
 
 from support.container import ROOT
+from support.keys import MAKE
 from support.wait import wait_until
 
 SNAPSHOTS = f"{ROOT}/backups/snapshots"
@@ -56,6 +57,30 @@ def test_validate_keeps_its_verdict(filled):
     assert state["validation"]["valid"] is True
     assert filled.events("atocore-validate.service")["snapshot_valid"]["ATOCORE_STAMP"] == stamp
     assert filled.foreign_owned() == ""
+
+
+@pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)
+def test_archives_are_encrypted_and_read_with_the_credential(filled, tmp_path, make):
+    """The programs run in the sandbox of the units; the secret key is root's."""
+    keys = make(tmp_path, "ours")
+    if keys.public:
+        filled.write("/etc/atocore/archive-recipient.asc", keys.public.read_text())
+    filled.write("/etc/atocore/atocore.conf",
+                 f"archive_encrypt={keys.kind}:{keys.recipient}\n")
+    filled.drop_in("atocore-backup.service",
+                   "[Service]\nExecStart=\nExecStart=/usr/bin/atocore-backup --archive\n")
+    filled.systemctl("start", "atocore-backup.service")
+    path = filled.events("atocore-backup.service")["archive_done"]["ATOCORE_PATH"]
+    assert path.endswith(f".tar.zst.{keys.kind}") and filled.foreign_owned() == ""
+
+    filled.drop_in("atocore-validate.service", "[Service]\nExecStart=\n"
+                   f"ExecStart=/usr/bin/atocore-validate --deep {path}\n")
+    assert filled.systemctl("start", "atocore-validate.service", check=False).status != 0
+    assert "archive_key_failed" in filled.events("atocore-validate.service")
+    filled.write("/etc/credstore/archive-identity", keys.secret.read_text(), mode=0o600)
+    filled.systemctl("start", "atocore-validate.service")
+    assert filled.events("atocore-validate.service")["snapshot_valid"]["ATOCORE_PATH"] == path
+    assert filled.run("find", "/srv/storage/atocore/data/tmp", "-mindepth", "1").stdout == ""
 
 
 def test_prune_deletes_what_retention_does_not_keep(filled):
