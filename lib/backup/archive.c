@@ -211,6 +211,10 @@ static int open_writer(struct Archiving *archiving, enum ArchiveFormat format) {
                 if (r == ARCHIVE_OK)
                         r = archive_write_set_filter_option(
                                 writer, "zstd", "compression-level", "3");
+                /* Two compress while we read and hash. What comes out depends on that there are
+                 * any, but not on their number (https://github.com/facebook/zstd/issues/2238). */
+                if (r == ARCHIVE_OK)
+                        r = archive_write_set_filter_option(writer, "zstd", "threads", "2");
                 break;
         case ARCHIVE_FORMAT_GZIP:
                 if (r == ARCHIVE_OK)
