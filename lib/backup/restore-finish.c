@@ -77,6 +77,8 @@ static int remove_leftovers(struct RestoreRun *run, const struct Restore *leftov
 
         if (r >= 0)
                 r = remove_unpacked(run);
+        if (r >= 0) /* there is none: what was to become one */
+                r = restore_journal_remove(run->operation->layout, run->failure);
         if (r >= 0)
                 r = private_daemon_remove_abandoned(run->operation->layout, run->failure);
         return r < 0 ? r : restore_safety_remove_abandoned(run->operation->layout, run->failure);

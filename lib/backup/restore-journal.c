@@ -229,7 +229,8 @@ int restore_journal_read(
         return 0;
 }
 
-/* Power gone before the sync: the journal is there again, and --resume finds nothing left to do. */
+/* With what a crash left of writing it. Power gone before the sync: the journal is there again, and
+ * --resume finds nothing left to do. */
 int restore_journal_remove(const struct Layout *layout, struct Failure *failure) {
         const char *path = layout->restore_journal;
         _cleanup_free_ char *parent = strndup(path, (size_t) (strrchr(path, '/') - path));
@@ -239,6 +240,9 @@ int restore_journal_remove(const struct Layout *layout, struct Failure *failure)
                 return failure_out_of_memory(failure);
         if (unlink(path) < 0 && errno != ENOENT)
                 return failure_set_write(failure, errno, path, "remove");
+        r = remove_temporaries_at(AT_FDCWD, path);
+        if (r < 0)
+                return failure_set_write(failure, -r, path, "remove what was to become");
         r = sync_directory_at(AT_FDCWD, parent);
         return r < 0 ? failure_set_write(failure, -r, parent, "sync") : 0;
 }

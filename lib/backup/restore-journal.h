@@ -22,4 +22,5 @@ int restore_journal_write(
  */
 int restore_journal_read(
         const struct Layout *layout, struct Restore **ret_restore, struct Failure *failure);
+/* With what a crash left of writing one. Absent is fine. */
 int restore_journal_remove(const struct Layout *layout, struct Failure *failure);

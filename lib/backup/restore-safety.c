@@ -207,6 +207,14 @@ static int remove_abandoned(int dir_fd, const char *name) {
         return errno != 0 ? -errno : remove_tree_at(dir_fd, name);
 }
 
+/* What was to become checksums. */
+static int remove_unsealed(int dir_fd, const char *stamp) {
+        char path[STAMP_SIZE + sizeof MANIFEST_NAME];
+
+        (void) snprintf(path, sizeof path, "%.*s/" MANIFEST_NAME, (int) STAMP_SIZE - 1, stamp);
+        return remove_temporaries_at(dir_fd, path);
+}
+
 int restore_safety_remove_abandoned(const struct Layout *layout, struct Failure *failure) {
         _cleanup_closedir_ DIR *stream = opendir(layout->pre_restore);
         struct dirent *entry;
@@ -217,10 +225,13 @@ int restore_safety_remove_abandoned(const struct Layout *layout, struct Failure 
                         ? 0
                         : failure_set_read(failure, errno, layout->pre_restore, "open");
         while (errno = 0, (entry = readdir(stream))) {
-                if (strncmp(entry->d_name, SNAPSHOT_PARTIAL_PREFIX,
-                            strlen(SNAPSHOT_PARTIAL_PREFIX)) != 0)
+                if (stamp_is_valid(entry->d_name))
+                        r = remove_unsealed(dirfd(stream), entry->d_name);
+                else if (strncmp(entry->d_name, SNAPSHOT_PARTIAL_PREFIX,
+                                 strlen(SNAPSHOT_PARTIAL_PREFIX)) == 0)
+                        r = remove_abandoned(dirfd(stream), entry->d_name);
+                else
                         continue;
-                r = remove_abandoned(dirfd(stream), entry->d_name);
                 if (r < 0)
                         return failure_set_write_at(
                                 failure, -r, layout->pre_restore, entry->d_name, "remove");

@@ -23,7 +23,7 @@ int restore_safety_prepare(
         const struct Operation *operation, const struct Restore *restore, struct Failure *failure);
 /* Takes that back. */
 void restore_safety_discard(const struct Layout *layout, const struct Restore *restore);
-/* Removes what restores that died prepared; what they moved stays. */
+/* Removes what restores that died prepared or had not sealed yet; what they moved stays. */
 int restore_safety_remove_abandoned(const struct Layout *layout, struct Failure *failure);
 
 /* After what was live has become what was staged, and there is no way back: renames only. Can be

@@ -118,6 +118,8 @@ int write_new_file_at(int dir_fd, const char *name, const void *data, size_t siz
         return r;
 }
 
+#define TEMPORARY_FORMAT ".%.200s.tmp-"
+
 /* ".<name>.tmp-<16 hex digits>" beside `path`, with a long name cut so that it fits. */
 static int temporary_name(const char *path, char **ret_name) {
         const char *slash = strrchr(path, '/');
@@ -126,21 +128,26 @@ static int temporary_name(const char *path, char **ret_name) {
 
         if (getrandom(&random, sizeof random, 0) != (ssize_t) sizeof random)
                 return -EIO;
-        if (asprintf(ret_name, "%.*s.%.200s.tmp-%016llx", (int) (name - path), path, name,
+        if (asprintf(ret_name, "%.*s" TEMPORARY_FORMAT "%016llx", (int) (name - path), path, name,
                     (unsigned long long) random) < 0)
                 return -ENOMEM;
         return 0;
 }
 
+static char *parent_of(const char *path) {
+        const char *slash = strrchr(path, '/');
+
+        return slash ? strndup(path, slash == path ? 1 : (size_t) (slash - path)) : strdup(".");
+}
+
 int write_file_atomic_at(int dir_fd, const char *name, const void *data, size_t size) {
         _cleanup_free_ char *temporary = NULL, *parent = NULL;
-        const char *slash = strrchr(name, '/');
         int r;
 
         r = temporary_name(name, &temporary);
         if (r < 0)
                 return r;
-        parent = slash ? strndup(name, slash == name ? 1 : (size_t) (slash - name)) : strdup(".");
+        parent = parent_of(name);
         if (!parent)
                 return -ENOMEM;
 
@@ -155,6 +162,32 @@ int write_file_atomic_at(int dir_fd, const char *name, const void *data, size_t 
         }
         /* Power gone from here on: the old or the new file, each whole; after this sync the new. */
         return sync_directory_at(dir_fd, parent);
+}
+
+int remove_temporaries_at(int dir_fd, const char *name) {
+        const char *slash = strrchr(name, '/');
+        _cleanup_free_ char *parent = parent_of(name), *prefix = NULL;
+        _cleanup_close_ int fd = -1;
+        _cleanup_closedir_ DIR *stream = NULL;
+        struct dirent *entry;
+        int length = asprintf(&prefix, TEMPORARY_FORMAT, slash ? slash + 1 : name);
+
+        if (length < 0)
+                prefix = NULL;
+        if (!parent || !prefix)
+                return -ENOMEM;
+        fd = openat(dir_fd, parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+        stream = fdopendir(fd);
+        if (!stream)
+                return -errno;
+        fd = -1; /* the stream has it now */
+        while (errno = 0, (entry = readdir(stream)))
+                if (strncmp(entry->d_name, prefix, (size_t) length) == 0 &&
+                        unlinkat(dirfd(stream), entry->d_name, 0) < 0 && errno != ENOENT)
+                        return -errno;
+        return -errno;
 }
 
 int sync_directory_at(int dir_fd, const char *path) {

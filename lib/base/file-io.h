@@ -36,6 +36,10 @@ int write_new_file_at(int dir_fd, const char *name, const void *data, size_t siz
  * directory: after a crash it holds the old or the new content, whole. */
 int write_file_atomic_at(int dir_fd, const char *name, const void *data, size_t size);
 
+/* Removes what write_file_atomic_at() left beside `name` when it was killed. For who knows that
+ * nobody is writing it. An absent directory is fine. */
+int remove_temporaries_at(int dir_fd, const char *name);
+
 /* fsync of the directory `path`, or of dir_fd itself for ".". */
 int sync_directory_at(int dir_fd, const char *path);
 

@@ -64,12 +64,12 @@ def assert_safety_whole(root, stamp, was, sealed=True):
 
 
 def leftovers(root):
-    """What a restore makes and must not leave."""
+    """What a restore makes and must not leave. (A verdict that was not kept goes with a prune.)"""
     found = [os.path.relpath(os.path.join(directory, name), root.path)
              for directory, directories, files in os.walk(root.path)
              for name in directories + files
              if name.startswith((".restore-", ".partial-", ".copy-", "restore-journal"))
-             or ".tmp-" in name]
+             or ".tmp-" in name and not directory.endswith("/state")]
     return sorted(found + [f"data/tmp/{path.name}" for path in (root.path / "data/tmp").iterdir()])
 
 
@@ -121,6 +121,7 @@ class HangingDaemon:
 
 def interrupt(root, run_op, hanging, *arguments):
     """Leaves a restore killed in the middle: exchanged, not proven."""
+    hanging.started.unlink(missing_ok=True)
     process = run_op.start("atocore-restore", *arguments, now=NOW, env=hanging.environment)
     hanging.wait_until_proving(process)
     process.kill()

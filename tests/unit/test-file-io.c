@@ -235,6 +235,18 @@ static void replace_again_and_again(int ready, void *userdata) {
         }
 }
 
+static void test_what_a_killed_writer_left_goes_and_nothing_else(void **state) {
+        (void) state;
+        scratch_write(scratch("file"), "whole", 5);
+        scratch_write(scratch(".file.tmp-0123456789abcdef"), "half", 4);
+        scratch_write(scratch(".file.tmp-0000000000000000"), "", 0);
+        scratch_write(scratch(".files.tmp-0123456789abcdef"), "of another", 10);
+        assert_int_equal(remove_temporaries_at(AT_FDCWD, scratch("file")), 0);
+        assert_int_equal(remove_temporaries_at(AT_FDCWD, scratch("none/file")), 0);
+        assert_int_equal(scratch_entries(scratch_directory), 2);
+        assert_true(scratch_exists(scratch(".files.tmp-0123456789abcdef")));
+}
+
 static void test_readers_see_old_or_new_never_a_part(void **state) {
         const char *path = scratch("file");
         struct Child writer = child_start(replace_again_and_again, (void *) path);
@@ -411,6 +423,9 @@ int main(void) {
                         test_only_regular_files_are_read, scratch_setup, scratch_teardown),
                 cmocka_unit_test_setup_teardown(
                         test_file_of_others_is_not_read, scratch_setup, scratch_teardown),
+                cmocka_unit_test_setup_teardown(
+                        test_what_a_killed_writer_left_goes_and_nothing_else, scratch_setup,
+                        scratch_teardown),
                 cmocka_unit_test_setup_teardown(test_file_is_read_from_an_offset_as_far_as_it_goes,
                         scratch_setup, scratch_teardown),
                 cmocka_unit_test_setup_teardown(test_open_file_is_read_from_where_it_stands,

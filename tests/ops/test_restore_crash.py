@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A restore that is killed, anywhere: with --resume what is live is wholly the old or wholly the
+new, and with --rollback it is the old."""
+
+import concurrent.futures
+import random
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from support import build
+from support.restore_pair import Pair
+from support.restores import NOW, HangingDaemon, interrupt
+
+SANITIZED = build.sanitizers() != "none"
+MOMENTS = 24 if SANITIZED else 200
+WORKERS = 4  # most of a restore is waiting for the disk
+
+# Between which it is killed. Whatever is seen on the disk is made by one of them.
+CALLS = ("fsync", "rename", "renameat", "renameat2", "unlink", "unlinkat", "mkdirat", "mkdir",
+         "pwrite64", "ftruncate", "copy_file_range", "clone", "clone3", "kill", "wait4", "flock")
+
+
+@pytest.fixture(scope="session")
+def strace():
+    found = shutil.which("strace")
+    if not found:
+        pytest.skip("needs strace")
+    if SANITIZED:
+        pytest.skip("the sanitizers' own system calls would be met, too")
+    probe = subprocess.run([found, "-o", "/dev/null", "-e", "inject=getpid:error=EIO", "true"],
+                           check=False, capture_output=True)
+    if probe.returncode != 0:
+        pytest.skip("strace may not trace here")
+    return found
+
+
+def killed_at(pair, strace, call, n, *arguments):
+    """Whether there is an n-th such call, which it does not come to make."""
+    command = [strace, "-qq", "-o", "/dev/null", "-e", f"trace={call}",
+               "-e", f"inject={call}:signal=SIGKILL:when={n}",
+               *pair.run.command("atocore-restore", *arguments)]
+    done = subprocess.run(command, env=pair.run.environment(now=NOW), check=False,
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode in (0, -9, 137), done.stderr
+    return done.returncode != 0
+
+
+@pytest.mark.parametrize("end", ["--resume", "--rollback"])
+def test_kill_9_before_any_call_leaves_a_way_out(tmp_path, reports, strace, end):
+    """Each second one is resumed, the others rolled back."""
+    def sweep(call):
+        pair = Pair(tmp_path / call, reports)
+        done = undone = 0
+        n = 1 if end == "--resume" else 2
+        while killed_at(pair, strace, call, n, pair.begin()):
+            if pair.end(end):
+                done += 1
+            else:
+                undone += 1
+            n += 2
+        assert pair.live() == pair.new
+        return done, undone
+
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        outcomes = list(pool.map(sweep, CALLS))
+    assert sum(done for done, _ in outcomes) > 3 and sum(undone for _, undone in outcomes) > 15
+
+
+@pytest.mark.parametrize("ending", ["--resume", "--rollback"])
+def test_what_ends_it_can_be_killed_as_well(tmp_path, reports, strace, ending):
+    def sweep(call):
+        pair = Pair(tmp_path / call, reports)
+        hanging = HangingDaemon(tmp_path / call)
+        n = 1
+        while True:
+            interrupt(pair.root, pair.run, hanging, pair.begin())
+            if not killed_at(pair, strace, call, n, ending):
+                break
+            pair.end("--resume")
+            n += 1
+        assert pair.live() == (pair.new if ending == "--resume" else pair.old)
+        return n - 1
+
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        killed = pool.map(sweep, ("fsync", "rename", "renameat2", "unlink", "unlinkat"))
+    assert sum(killed) > 5
+
+
+def test_kill_9_at_any_moment_leaves_a_way_out(tmp_path, reports):
+    def kill_many(worker):
+        rng = random.Random(worker)
+        pair = Pair(tmp_path / str(worker), reports, size=200_000)
+        length = 0.0
+        seen = {True: 0, False: 0}
+        for i in range(MOMENTS // WORKERS):
+            process = pair.run.start("atocore-restore", pair.begin(), now=NOW)
+            started = time.monotonic()
+            try:
+                process.wait(timeout=rng.random() * length if i else None)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            _, errors = process.communicate()
+            assert process.returncode in (0, -9), errors
+            if process.returncode == 0:  # how long one takes here and now
+                took = time.monotonic() - started
+                length = min(length, took) if length else took
+            seen[pair.end(rng.choice(["--resume", "--rollback"]))] += 1
+        return seen
+
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        outcomes = list(pool.map(kill_many, range(WORKERS)))
+    assert all(sum(seen[done] for seen in outcomes) > MOMENTS / 20 for done in (True, False))
