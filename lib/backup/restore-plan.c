@@ -395,7 +395,6 @@ int restore_plan_space(const struct Layout *layout, const struct Restore *restor
         _cleanup_failure_ struct Failure why = { 0 };
         _cleanup_free_ char *data =
                 strndup(layout->tmp, (size_t) (strrchr(layout->tmp, '/') - layout->tmp));
-        struct stat live, kept;
         uint64_t moved = 0;
 
         if (!data)
@@ -403,8 +402,7 @@ int restore_plan_space(const struct Layout *layout, const struct Restore *restor
         if (require(data, bytes, "The restored data", &why) < 0 && !can_clone(layout, sample))
                 return failure_set(
                         failure, why.event, why.error, why.path, "%s", failure_message(&why));
-        if (!restore->safety[0] || stat(data, &live) < 0 || stat(layout->backups, &kept) < 0 ||
-                live.st_dev == kept.st_dev)
+        if (!restore->safety[0] || is_same_mount(data, layout->backups))
                 return 0;
         for (size_t i = 0; i < RESTORE_ITEM_COUNT_; i++)
                 if (restore->items[i].action != RESTORE_LEAVE)

@@ -114,8 +114,9 @@ static char *metadata_text(const struct Operation *operation, const struct Resto
         return text;
 }
 
+/* What cannot be moved to `partial` later. */
 static int copy_aside(const struct Operation *operation, const struct Restore *restore,
-        const struct RestoreItem *item, struct Failure *failure) {
+        const struct RestoreItem *item, const char *partial, struct Failure *failure) {
         _cleanup_free_ char *copied = copy_path(operation->layout, restore, item);
         const char *name = strrchr(item->target, '/') + 1;
         _cleanup_free_ char *parent = strndup(item->target, (size_t) (name - 1 - item->target));
@@ -129,6 +130,8 @@ static int copy_aside(const struct Operation *operation, const struct Restore *r
 
         if (!copied || !parent)
                 return failure_out_of_memory(failure);
+        if (!exists(item->target) || is_same_mount(parent, partial))
+                return 0;
         return tree_copy(&copy, name, copied, item->target, failure);
 }
 
@@ -137,7 +140,6 @@ int restore_safety_prepare(
         const struct Operation *operation, const struct Restore *restore, struct Failure *failure) {
         const struct Layout *layout = operation->layout;
         _cleanup_free_ char *partial = NULL, *text = NULL, *metadata = NULL;
-        struct stat kept, live;
         int r;
 
         if (!restore->safety[0])
@@ -150,15 +152,10 @@ int restore_safety_prepare(
         r = make_directories(layout->backups, partial);
         if (r < 0)
                 return failure_set_write(failure, -r, partial, "create");
-        if (stat(partial, &kept) < 0)
-                return failure_set_read(failure, errno, partial, "examine");
         for (size_t i = 0; i < RESTORE_ITEM_COUNT_; i++) {
-                const struct RestoreItem *item = &restore->items[i];
-
-                if (item->action == RESTORE_LEAVE || lstat(item->target, &live) < 0 ||
-                        live.st_dev == kept.st_dev)
-                        continue;
-                r = copy_aside(operation, restore, item, failure);
+                r = restore->items[i].action == RESTORE_LEAVE
+                        ? 0
+                        : copy_aside(operation, restore, &restore->items[i], partial, failure);
                 if (r < 0)
                         return r;
         }

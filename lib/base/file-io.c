@@ -335,6 +335,17 @@ int remove_tree_at(int dir_fd, const char *name) {
         return remove_tree_on(dir_fd, name, st.st_dev);
 }
 
+/* A bind mount is not told by the device. */
+bool is_same_mount(const char *directory, const char *other) {
+        struct statx a, b;
+
+        if (statx(AT_FDCWD, directory, AT_NO_AUTOMOUNT, STATX_MNT_ID, &a) < 0 ||
+                statx(AT_FDCWD, other, AT_NO_AUTOMOUNT, STATX_MNT_ID, &b) < 0)
+                return false;
+        return a.stx_dev_major == b.stx_dev_major && a.stx_dev_minor == b.stx_dev_minor &&
+                ((a.stx_mask & b.stx_mask & STATX_MNT_ID) == 0 || a.stx_mnt_id == b.stx_mnt_id);
+}
+
 /* The answers of a file system that cannot do it this way. */
 static bool is_not_supported(int error) {
         return error == EXDEV || error == EOPNOTSUPP || error == EINVAL || error == EPERM ||

@@ -7,6 +7,7 @@
  * counts, and open with O_CLOEXEC. `dir_fd` may be AT_FDCWD.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -57,6 +58,11 @@ int make_directories(const char *base, const char *path);
  * starts on (-EXDEV). Absent is fine. If power goes, any part of the tree may be left: it is for
  * what has no name that anybody reads. */
 int remove_tree_at(int dir_fd, const char *name);
+
+/* Whether rename(2) leads from one directory to the other: the file system is the same, and it is
+ * reached by the same mount. Of files that is no question: on an overlay their st_dev is not that
+ * of the directory they are in. */
+bool is_same_mount(const char *directory, const char *other);
 
 enum CopyMethod {
         COPY_CLONED,     /* FICLONE: shares the blocks */

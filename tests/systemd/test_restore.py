@@ -250,6 +250,20 @@ def test_what_was_replaced_is_kept_and_comes_back(changed):
     assert changed.foreign_owned() == ""
 
 
+def test_what_was_replaced_is_kept_behind_a_bind_mount(changed):
+    """The same file system, and yet no rename leads there."""
+    changed.run("mount", "--bind", f"{ROOT}/backups", f"{ROOT}/backups")
+    try:
+        start(changed)
+        assert pack(changed) == changed.new
+        changed.run("atocore-restore", "--rollback")
+        assert pack(changed) == changed.old
+        assert leftovers(changed) == "" and changed.foreign_owned() == ""
+    finally:
+        changed.systemctl("stop", "atocore*.service")
+        changed.run("umount", f"{ROOT}/backups")
+
+
 @pytest.mark.parametrize("where", [f"{ROOT}/backups/archives", "/mnt/a-disk"])
 def test_archive_is_restored_by_the_name_of_the_instance(changed, where):
     [stamp] = stamps(changed)
