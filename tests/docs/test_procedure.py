@@ -13,6 +13,7 @@ from support import build
 from support.container import ROOT, Container, unavailable
 from support.markdown import blocks
 from support.source import table
+from support.wait import wait_until
 
 PROCEDURE = build.PROJECT / "docs" / "backup-restore-procedure.md"
 EVENTS = build.PROJECT / "lib" / "base" / "event-ids.h"
@@ -141,75 +142,139 @@ def test_every_command_runs_from_top_to_bottom(machine):
 
 # What the text promises of the restore.
 
-def test_restore_brings_back_the_snapshot_and_is_verified(backed_up):
-    live = backed_up.path(f"{ROOT}/data/chroma/segment/data_level0.bin")
-    live.write_text("other vectors\n")
-    backed_up.run("install", "-d", "-o", "atocore", "-g", "atocore", "-m", "750",
-                  f"{ROOT}/backups/snapshots/old")  # no snapshot, and last in the listing
-    said = follow(backed_up, sections("5.1", "5.7")[:-1])  # all but the removal of what was
-    assert "checksums match" in said.of("SAFETY=") and "gate closed" in said.of("list-units")
-    assert said.of("list-units").strip() == "gate closed"
-    assert said.of("! -group atocore").strip() == ""
-    stats = verified(said)
-    metadata = json.loads(backed_up.path(
-        f"{ROOT}/backups/snapshots/{stamps(backed_up)[0]}/backup-metadata.json").read_text())
-    for name in ("documents", "chunks", "interactions"):
-        assert stats[name] == metadata["counts"][name]
-    assert live.read_text() == "vectors\n" * 1000
-    assert interactions(backed_up) == 0
-    assert backed_up.show("atocore-backup.timer", "ActiveState") == "active"
-    assert backed_up.foreign_owned() == ""
-
-    [safety] = backed_up.path(f"{ROOT}/backups/pre-restore").iterdir()
-    backed_up.shell(f"cd {ROOT}/backups/pre-restore/{safety.name} && "
-                    "sha256sum --quiet -c SHA256SUMS")
-    assert (safety / "data/chroma/segment/data_level0.bin").read_text() == "other vectors\n"
-    for kept in ("data/db.old/atocore.db", "data/chroma.old", "config.old"):
-        assert backed_up.path(f"{ROOT}/{kept}").exists()
-
-
-def test_rollback_puts_back_what_was(backed_up):
-    follow(backed_up, sections("5.1", "5.7")[:-1])
-    assert interactions(backed_up) == 0
-    chosen = sections("5.1")[:1] + sections("5.8")
-    follow(backed_up, chosen)
-    assert interactions(backed_up) == 1
-    assert not backed_up.path(f"{ROOT}/data/db.old").exists()
-    assert backed_up.path(f"{ROOT}/data/db.failed").exists()
-
-
-@pytest.mark.parametrize("damage", [
+DAMAGES = pytest.mark.parametrize("damage", [
     "head -c 65536 /dev/urandom >{root}/data/db/atocore.db",
     "rm -r {root}/data/db {root}/data/chroma {root}/config",
     "echo nonsense >{root}/config/project-registry.json; : >{root}/data/db/atocore.db-wal; "
     "printf X | dd status=none bs=1 seek=5000 conv=notrunc of={root}/data/db/atocore.db",
 ], ids=["garbage", "gone", "hot"])
+
+
+def counts(machine):
+    """Of the first snapshot."""
+    metadata = json.loads(machine.path(
+        f"{ROOT}/backups/snapshots/{stamps(machine)[0]}/backup-metadata.json").read_text())
+    return {name: metadata["counts"][name] for name in ("documents", "chunks", "interactions")}
+
+
+def kept(machine):
+    return sorted(machine.path(f"{ROOT}/backups/pre-restore").iterdir())
+
+
+def test_restore_is_one_command_and_is_verified(backed_up):
+    live = backed_up.path(f"{ROOT}/data/chroma/segment/data_level0.bin")
+    live.write_text("other vectors\n")
+    said = follow(backed_up, sections("5.1", "5.3"))
+    assert re.search(r"^exchange +database +\d+ +/", said.of("--dry-run latest"), re.MULTILINE)
+    assert "is restored and proven" in said.of("--dry-run latest")
+    stats, expected = verified(said), counts(backed_up)
+    assert {name: stats[name] for name in expected} == expected
+    assert live.read_text() == "vectors\n" * 1000
+    assert backed_up.foreign_owned() == ""
+    [safety] = kept(backed_up)
+    assert (safety / "chroma/segment/data_level0.bin").read_text() == "other vectors\n"
+
+
+def test_steps_of_the_table_are_those_that_are_told(backed_up):
+    backed_up.systemctl("start", "atocore-restore@latest")
+    said = backed_up.run("journalctl", "--no-pager", "--output=cat", "--boot", "-u",
+                         "atocore-restore@latest").stdout
+    rows = table(PROCEDURE.read_text(), "step", "what is done", "if it fails")
+    told = [verb for verb, *_ in re.findall(r"^([a-z]+) ([a-z_]+): /", said, re.MULTILINE)]
+    assert list(dict.fromkeys(told)) == [row[0] for row in rows]
+
+
+@DAMAGES
 def test_restore_of_a_damaged_root(backed_up, damage):
+    backed_up.shell(damage.format(root=ROOT))
+    verified(follow(backed_up, sections("5.1", "5.3")))
+    assert backed_up.foreign_owned() == ""
+
+
+def test_undo_puts_back_what_was(backed_up):
+    follow(backed_up, sections("5.1"))
+    assert interactions(backed_up) == 0
+    [undo] = sections("5.4")
+    backed_up.shell(undo.text.splitlines()[0])
+    assert interactions(backed_up) == 1
+    follow(backed_up, [undo])
+    assert interactions(backed_up) == 1
+    assert len(kept(backed_up)) == 4
+
+
+def test_interrupted_restore_is_ended(backed_up):
+    backed_up.write("/usr/local/bin/hanging-daemon", "#!/bin/sh\nread -r _ <&9\n", mode=0o755)
+    restore = backed_up.start("sh", "-c", "exec 9<&0; ATOCORE_DAEMON=/usr/local/bin/hanging-daemon "
+                              "exec atocore-restore latest")
+    wait_until(backed_up.path(f"{ROOT}/data/restore-journal.json").exists, "the exchange")
+    backed_up.run("kill", "-KILL", *backed_up.run("pidof", "atocore-restore").stdout.split())
+    restore.communicate(timeout=60)
+    assert backed_up.get("/stats", expect=503)["code"] == "restore_interrupted"
+    said = follow(backed_up, sections("5.5"))
+    assert "is restored and proven" in said.of("--resume")
+    assert interactions(backed_up) == 0
+
+
+# And of the way by hand.
+
+def test_restore_by_hand_brings_back_the_snapshot(backed_up):
+    live = backed_up.path(f"{ROOT}/data/chroma/segment/data_level0.bin")
+    live.write_text("other vectors\n")
+    backed_up.run("install", "-d", "-o", "atocore", "-g", "atocore", "-m", "750",
+                  f"{ROOT}/backups/snapshots/old")  # no snapshot, and last in the listing
+    said = follow(backed_up, sections("5.7"))
+    assert "checksums match" in said.of("SAFETY=$ROOT")
+    assert said.of("list-units").strip() == "gate closed"
+    stats, expected = verified(follow(backed_up, sections("5.3"))), counts(backed_up)
+    assert {name: stats[name] for name in expected} == expected
+    assert live.read_text() == "vectors\n" * 1000
+    assert backed_up.show("atocore-backup.timer", "ActiveState") == "active"
+    assert backed_up.foreign_owned() == ""
+    [safety] = kept(backed_up)
+    assert (safety / "chroma/segment/data_level0.bin").read_text() == "other vectors\n"
+    assert {path.name for path in safety.iterdir()} == {"db", "chroma", "config"}
+
+
+def test_undo_by_hand_puts_back_what_was(backed_up):
+    follow(backed_up, sections("5.7", "5.8"))
+    assert interactions(backed_up) == 1
+    [safety] = kept(backed_up)
+    assert (safety / "db.restored/atocore.db").exists()
+
+
+@DAMAGES
+def test_restore_by_hand_of_a_damaged_root(backed_up, damage):
     backed_up.shell("systemctl stop 'atocore*'")
     backed_up.shell(damage.format(root=ROOT))
-    verified(follow(backed_up, sections("5.1", "5.7")))
+    follow(backed_up, sections("5.7"))
+    verified(follow(backed_up, sections("5.3")))
     assert backed_up.foreign_owned() == ""
-    assert not backed_up.path(f"{ROOT}/data/db.old").exists()
 
 
-@pytest.mark.parametrize("times", [1, 2])
-def test_exchange_that_was_cut_off_is_done_again(backed_up, times):
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_exchange_by_hand_that_was_cut_off_is_done_again(backed_up, times):
     """The power went between two renames."""
-    text = "\n".join(block.text for block in sections("5.1", "5.6"))
+    variables, stop, stage, exchange, start = sections("5.7")
     stop_after = f'renames=0; mv() {{ renames=$((renames + 1)); [ $renames -le {times} ] || ' \
                  'exit 0; command mv "$@"; }\n'
-    backed_up.shell(stop_after + text)
-    again = sections("5.1")[:1] + sections("5.2") + sections("5.4", "5.7")
-    verified(follow(backed_up, again[:-1]))
+    text = "\n".join(block.text for block in (variables, stop, stage, exchange, start))
+    backed_up.run("bash", "-euc", stop_after + text)
+    [safety] = kept(backed_up)
+    again = re.sub(r"^SAFETY=.*$", f"SAFETY={ROOT}/backups/pre-restore/{safety.name}",
+                   "\n".join(block.text for block in (variables, stop, exchange, start)),
+                   flags=re.MULTILINE)
+    assert "gate closed" in backed_up.run("bash", "-euc", again).stdout
+    verified(follow(backed_up, sections("5.3")))
     assert interactions(backed_up) == 0
-    follow(backed_up, sections("5.1")[:1] + sections("5.8"))
-    assert interactions(backed_up) == 1
+    assert {path.name for path in safety.iterdir()} == {"db", "chroma", "config"}
 
 
 def test_snapshot_without_vector_store_leaves_the_live_one(machine):
     machine.systemctl("start", "atocore-backup.service")
-    verified(follow(machine, sections("5.1", "5.7")))
-    assert machine.path(f"{ROOT}/data/chroma/segment/data_level0.bin").exists()
+    for chosen in (sections("5.7"), sections("5.1")):
+        follow(machine, chosen)
+        verified(follow(machine, sections("5.3")))
+        assert machine.path(f"{ROOT}/data/chroma/segment/data_level0.bin").exists()
 
 
 def test_damaged_snapshot_is_not_restored(backed_up):
@@ -217,9 +282,10 @@ def test_damaged_snapshot_is_not_restored(backed_up):
     with database.open("r+b") as file:
         file.seek(5000)
         file.write(b"X")
-    done = backed_up.run("bash", "-c", script(sections("5.1")), check=False)
+    assert backed_up.run("bash", "-c", script(sections("5.1")), check=False).status == 65
+    done = backed_up.run("bash", "-c", script(sections("5.7")[:1]), check=False)
     assert "checksums match" not in done.stdout
-    assert "checksum_mismatch" in done.stdout + done.stderr
+    assert interactions(backed_up) == 1
 
 
 def test_gate_does_not_close_while_something_is_open(backed_up):
@@ -227,8 +293,7 @@ def test_gate_does_not_close_while_something_is_open(backed_up):
                   "--property=NotifyAccess=main", "/usr/sbin/atocored", "--listen",
                   "127.0.0.1:8199")
     try:
-        done = backed_up.run("bash", "-c", script(sections("5.1")[:1] + sections("5.2")),
-                             check=False)
+        done = backed_up.run("bash", "-c", script(sections("5.7")[:2]), check=False)
         assert done.status != 0
         assert "gate closed" not in done.stdout
     finally:
