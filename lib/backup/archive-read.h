@@ -28,9 +28,9 @@ struct ArchiveVisitor {
  * ARCHIVE_INVALID for what is no such archive, and those of check.h for its files. With a `visitor`
  * the first of them ends the reading; without one (NULL) all are told. `identity` is the file with
  * the key of an archive that is encrypted; NULL: the credential archive-identity.
- * SNAPSHOT_NOT_FOUND
- * (-ENOENT), ARCHIVE_KEY_FAILED, READ_FAILED, PERMISSION_DENIED, INTERRUPTED, OUT_OF_MEMORY, and
- * the visitor's. */
+ *
+ * SNAPSHOT_NOT_FOUND (-ENOENT), ARCHIVE_KEY_FAILED, READ_FAILED, PERMISSION_DENIED, INTERRUPTED,
+ * OUT_OF_MEMORY, and the visitor's. */
 int archive_walk(const struct Operation *operation, const char *path, const char *identity,
         const struct ArchiveVisitor *visitor, struct CheckReport **ret_report,
         struct Failure *failure);

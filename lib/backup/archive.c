@@ -94,10 +94,13 @@ static int invalid(
                 archiving->stamp, path, problem, archiving->stamp);
 }
 
-/* The program only says that it failed. Whether it is the disk, the disk tells. */
+/* The program only says that it failed. Whether it is the disk, the disk tells: by zeroes, as what
+ * is in the buffer is plain text. */
 static int cipher_failed(struct Archiving *archiving) {
-        int r = write_all(archiving->staging.fd, archiving->buffer, BUFFER_SIZE);
+        int r;
 
+        memset(archiving->buffer, 0, BUFFER_SIZE);
+        r = write_all(archiving->staging.fd, archiving->buffer, BUFFER_SIZE);
         return r < 0 ? failure_set_write(archiving->failure, -r, archiving->staging.path, "write")
                      : archive_cipher_blame_key(archiving->cipher, archiving->failure);
 }
