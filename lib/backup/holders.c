@@ -261,7 +261,9 @@ int holders_refuse_foreign(const struct Operation *operation, struct Failure *fa
         char comm[COMM_SIZE];
 
         if (!directory)
-                return errno == ENOMEM ? failure_out_of_memory(failure) : 0;
+                return errno == ENOENT || errno == ENOTDIR
+                        ? 0
+                        : failure_set_read(failure, errno, layout->database_dir, "examine");
         foreign.length = strlen(directory);
         for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
                 _cleanup_free_ char *path = NULL;

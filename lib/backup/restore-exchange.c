@@ -13,16 +13,36 @@
 /* Where a file system cannot exchange, the old one is here for the moment between two renames. */
 #define ASIDE_SUFFIX ".old"
 
-static bool exists(const char *path) {
+/* What is where. */
+struct Where {
+        bool target;
+        bool staged;
+        bool aside;
+        bool new_target; /* it is what was staged once */
+        bool new_staged;
+};
+
+static int look_at(
+        const char *path, uint64_t inode, bool *ret_there, bool *ret_new, struct Failure *failure) {
         struct stat st;
 
-        return lstat(path, &st) >= 0;
+        *ret_there = lstat(path, &st) >= 0;
+        if (!*ret_there && errno != ENOENT && errno != ENOTDIR)
+                return failure_set_read(failure, errno, path, "examine");
+        *ret_new = *ret_there && (uint64_t) st.st_ino == inode;
+        return 0;
 }
 
-static bool is_new(const char *path, const struct RestoreItem *item) {
-        struct stat st;
+static int look(const struct RestoreItem *item, const char *aside, struct Where *ret_where,
+        struct Failure *failure) {
+        bool unused;
+        int r;
 
-        return lstat(path, &st) >= 0 && (uint64_t) st.st_ino == item->inode;
+        r = look_at(item->target, item->inode, &ret_where->target, &ret_where->new_target, failure);
+        if (r >= 0)
+                r = look_at(item->staged, item->inode, &ret_where->staged, &ret_where->new_staged,
+                        failure);
+        return r < 0 ? r : look_at(aside, item->inode, &ret_where->aside, &unused, failure);
 }
 
 static int move(const char *from, const char *to, struct Failure *failure) {
@@ -30,7 +50,8 @@ static int move(const char *from, const char *to, struct Failure *failure) {
                 return 0;
         /* A file system without RENAME_NOREPLACE: we hold the gate, nobody else makes names here.
          */
-        if ((errno == EINVAL || errno == ENOSYS) && !exists(to) && rename(from, to) >= 0)
+        if ((errno == EINVAL || errno == ENOSYS) && exists_at(AT_FDCWD, to) == 0 &&
+                rename(from, to) >= 0)
                 return 0;
         return failure_set_write(failure, errno, to, "move the restored data to");
 }
@@ -65,59 +86,52 @@ static int swap(
 
 /* Both ways ask what is staged: somebody may have put yet another file in the place of the live
  * one meanwhile, and what is not the new one there is the old one, which is never overwritten. */
-static int forward(const struct Restore *restore, const struct RestoreItem *item, const char *aside,
-        struct Failure *failure) {
+static int forward(const struct RestoreItem *item, const char *aside, const struct Where *where,
+        bool committed, struct Failure *failure) {
         int r = 0;
 
         if (item->action == RESTORE_REMOVE)
-                return exists(item->target) && !exists(item->staged)
-                        ? move(item->target, item->staged, failure)
-                        : 0;
-        if (is_new(item->staged, item)) {
-                if (exists(item->target))
-                        r = swap(item->target, item->staged, aside, failure);
-                else
-                        r = move(item->staged, item->target, failure);
-        } else if (!restore->committed && !exists(item->staged) && !exists(aside) &&
-                !is_new(item->target, item))
+                return where->target && !where->staged ? move(item->target, item->staged, failure)
+                                                       : 0;
+        if (where->new_staged)
+                r = where->target ? swap(item->target, item->staged, aside, failure)
+                                  : move(item->staged, item->target, failure);
+        else if (!committed && !where->staged && !where->aside && !where->new_target)
                 return failure_set_read(failure, ENOENT, item->staged, "find what was staged as");
-        if (r >= 0 && exists(aside))
-                r = move(aside, item->staged, failure);
-        return r;
+        return r >= 0 && where->aside ? move(aside, item->staged, failure) : r;
 }
 
-static int back(const struct Restore *restore, const struct RestoreItem *item, const char *aside,
-        struct Failure *failure) {
-        int r;
+static int back(const struct RestoreItem *item, const char *aside, const struct Where *where,
+        bool committed, struct Failure *failure) {
+        int r = 0;
 
-        (void) restore;
+        (void) committed;
         if (item->action == RESTORE_REMOVE)
-                return exists(item->staged) && !exists(item->target)
-                        ? move(item->staged, item->target, failure)
-                        : 0;
-        if (exists(aside)) {
-                if (is_new(item->target, item)) {
+                return where->staged && !where->target ? move(item->staged, item->target, failure)
+                                                       : 0;
+        if (where->aside) {
+                if (where->new_target)
                         r = move(item->target, item->staged, failure);
-                        if (r < 0)
-                                return r;
-                }
-                return exists(item->target) ? 0 : move(aside, item->target, failure);
+                else if (where->target)
+                        return 0;
+                return r < 0 ? r : move(aside, item->target, failure);
         }
-        if (is_new(item->staged, item))
+        if (where->new_staged)
                 return 0;
-        if (!exists(item->staged)) /* there was none */
-                return is_new(item->target, item) ? move(item->target, item->staged, failure) : 0;
-        return exists(item->target) ? swap(item->target, item->staged, aside, failure)
-                                    : move(item->staged, item->target, failure);
+        if (!where->staged) /* there was none */
+                return where->new_target ? move(item->target, item->staged, failure) : 0;
+        return where->target ? swap(item->target, item->staged, aside, failure)
+                             : move(item->staged, item->target, failure);
 }
 
 static int each(struct Restore *restore,
-        int (*step)(const struct Restore *restore, const struct RestoreItem *item,
-                const char *aside, struct Failure *failure),
+        int (*step)(const struct RestoreItem *item, const char *aside, const struct Where *where,
+                bool committed, struct Failure *failure),
         struct Failure *failure) {
         for (size_t i = 0; i < RESTORE_ITEM_COUNT_; i++) {
                 const struct RestoreItem *item = &restore->items[i];
                 _cleanup_free_ char *aside = NULL;
+                struct Where where;
                 int r;
 
                 if (item->action == RESTORE_LEAVE)
@@ -126,7 +140,9 @@ static int each(struct Restore *restore,
                         aside = NULL;
                         return failure_out_of_memory(failure);
                 }
-                r = step(restore, item, aside, failure);
+                r = look(item, aside, &where, failure);
+                if (r >= 0)
+                        r = step(item, aside, &where, restore->committed, failure);
                 if (r < 0)
                         return r;
                 r = sync_parent(item->target, failure);

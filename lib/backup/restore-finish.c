@@ -98,8 +98,11 @@ int restore_close_gate(struct RestoreRun *run) {
 /* Not lock_acquire_backups(): it is for us to end what was interrupted. */
 static int take_backups(struct RestoreRun *run) {
         const struct Layout *layout = run->operation->layout;
+        int r = exists_at(AT_FDCWD, layout->backups);
 
-        if (access(layout->backups, F_OK) < 0)
+        if (r < 0)
+                return failure_set_read(run->failure, -r, layout->backups, "examine");
+        if (r == 0)
                 return 0;
         return lock_acquire(layout->backups_lock, LOCK_MODE_EXCLUSIVE, run->operation,
                 &run->backups, run->failure);
@@ -157,10 +160,11 @@ static int prove(struct RestoreRun *run, struct Failure *why) {
         };
         _cleanup_proof_result_ struct ProofResult result = { 0 };
         _cleanup_failure_ struct Failure unproven = { 0 };
-        struct stat st;
-        int r;
+        int r = exists_at(AT_FDCWD, operation->layout->database);
 
-        if (lstat(operation->layout->database, &st) < 0)
+        if (r < 0)
+                return failure_set_read(why, -r, operation->layout->database, "examine");
+        if (r == 0)
                 return 0; /* there was none */
         restore_tell(run, RESTORE_VERB_PROVE, NULL);
         r = proof_run(

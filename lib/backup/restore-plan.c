@@ -126,15 +126,20 @@ static int refuse_foreign(
 
 /* What a snapshot does not have, it does not replace. A safety snapshot also says what there was
  * not. */
-static enum RestoreAction action_of(
-        int dir_fd, const struct RestoreItem *item, bool raw, json_object *metadata) {
-        struct stat st;
+static int choose_action(int dir_fd, const char *path, struct RestoreItem *item, bool raw,
+        json_object *metadata, struct Failure *failure) {
+        int r = exists_at(dir_fd, item->source);
 
-        if (fstatat(dir_fd, item->source, &st, AT_SYMLINK_NOFOLLOW) >= 0)
-                return RESTORE_REPLACE;
-        if (raw && restore_safety_was_absent(metadata, item->kind) && lstat(item->target, &st) >= 0)
-                return RESTORE_REMOVE;
-        return RESTORE_LEAVE;
+        if (r < 0)
+                return failure_set_read_at(failure, -r, path, item->source, "examine");
+        item->action = r > 0 ? RESTORE_REPLACE : RESTORE_LEAVE;
+        if (r > 0 || !raw || !restore_safety_was_absent(metadata, item->kind))
+                return 0;
+        r = exists_at(AT_FDCWD, item->target);
+        if (r < 0)
+                return failure_set_read(failure, -r, item->target, "examine");
+        item->action = r > 0 ? RESTORE_REMOVE : RESTORE_LEAVE;
+        return 0;
 }
 
 static int read_manifest(
@@ -191,7 +196,9 @@ int restore_plan_items(const struct Operation *operation, const char *path, stru
                 struct RestoreItem *item = &restore->items[i];
                 _cleanup_free_ char *source = NULL;
 
-                item->action = action_of(dir_fd, item, restore->raw, metadata);
+                r = choose_action(dir_fd, path, item, restore->raw, metadata, failure);
+                if (r < 0)
+                        return r;
                 if (item->action != RESTORE_REPLACE)
                         continue;
                 if (asprintf(&source, "%s/%s", path, item->source) < 0) {

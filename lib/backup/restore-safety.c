@@ -19,10 +19,11 @@
 #define COPY_PREFIX ".copy-"
 #define SUMS_SUFFIX ".tmp-" /* of what write_file_atomic_at() leaves when it is killed */
 
-static bool exists(const char *path) {
-        struct stat st;
+/* 1, 0, or the failure that it cannot be told. */
+static int exists(const char *path, struct Failure *failure) {
+        int r = exists_at(AT_FDCWD, path);
 
-        return lstat(path, &st) >= 0;
+        return r < 0 ? failure_set_read(failure, -r, path, "examine") : r;
 }
 
 static char *safety_path(
@@ -46,18 +47,24 @@ static char *copy_path(const struct Layout *layout, const struct Restore *restor
 
 /* Choosing a name. */
 
-static bool keeps_any(const struct Restore *restore) {
-        for (size_t i = 0; i < RESTORE_ITEM_COUNT_; i++)
-                if (restore->items[i].action != RESTORE_LEAVE && exists(restore->items[i].target))
-                        return true;
-        return false;
+static int keeps_any(const struct Restore *restore, struct Failure *failure) {
+        int r = 0;
+
+        for (size_t i = 0; i < RESTORE_ITEM_COUNT_ && r == 0; i++)
+                if (restore->items[i].action != RESTORE_LEAVE)
+                        r = exists(restore->items[i].target, failure);
+        return r;
 }
 
-static bool is_free(const struct Layout *layout, const char *stamp) {
+static int is_taken(const struct Layout *layout, const char *stamp, struct Failure *failure) {
         _cleanup_free_ char *path = safety_path(layout, "", stamp, "");
         _cleanup_free_ char *partial = safety_path(layout, SNAPSHOT_PARTIAL_PREFIX, stamp, "");
+        int r;
 
-        return !path || !partial || (!exists(path) && !exists(partial));
+        if (!path || !partial)
+                return failure_out_of_memory(failure);
+        r = exists(path, failure);
+        return r == 0 ? exists(partial, failure) : r;
 }
 
 int restore_safety_choose(
@@ -66,26 +73,31 @@ int restore_safety_choose(
         int r;
 
         restore->safety[0] = '\0';
-        if (!exists(operation->layout->backups) && !keeps_any(restore))
-                return 0;
+        r = exists(operation->layout->backups, failure);
+        if (r == 0)
+                r = keeps_any(restore, failure);
+        if (r <= 0)
+                return r;
         r = staging_check_root(operation->layout, failure);
         if (r < 0)
                 return r;
-        do
+        do {
                 stamp_format(now++, restore->safety);
-        while (!is_free(operation->layout, restore->safety));
-        return 0;
+                r = is_taken(operation->layout, restore->safety, failure);
+        } while (r > 0);
+        return r;
 }
 
 /* Preparing. */
 
-static json_object *items_to_json(const struct Restore *restore) {
+static json_object *items_to_json(
+        const struct Restore *restore, const bool present[RESTORE_ITEM_COUNT_]) {
         _cleanup_json_ json_object *items = json_object_new_object();
 
         for (size_t i = 0; items && i < RESTORE_ITEM_COUNT_; i++) {
                 const struct RestoreItem *item = &restore->items[i];
                 const char *state = item->action == RESTORE_LEAVE ? "left"
-                        : exists(item->target)                    ? "present"
+                        : present[i]                              ? "present"
                                                                   : "absent";
 
                 if (!json_set(items, restore_item_name(item->kind), json_object_new_string(state)))
@@ -94,7 +106,8 @@ static json_object *items_to_json(const struct Restore *restore) {
         return STEAL(items);
 }
 
-static char *metadata_text(const struct Operation *operation, const struct Restore *restore) {
+static char *metadata_text(const struct Operation *operation, const struct Restore *restore,
+        const bool present[RESTORE_ITEM_COUNT_]) {
         _cleanup_json_ json_object *object = json_object_new_object();
         char at[RFC3339_SIZE], host[HOST_NAME_MAX + 1] = "";
         char *text;
@@ -106,7 +119,7 @@ static char *metadata_text(const struct Operation *operation, const struct Resto
                 !json_set(object, "hostname", json_object_new_string(host)) ||
                 !json_set(object, "atocore_version", json_object_new_string(ATOCORE_VERSION)) ||
                 !json_set(object, "replaced_by", json_object_new_string(restore->stamp)) ||
-                !json_set(object, "items", items_to_json(restore)) ||
+                !json_set(object, "items", items_to_json(restore, present)) ||
                 asprintf(&text, "%s\n",
                         json_object_to_json_string_ext(object,
                                 JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE)) < 0)
@@ -130,9 +143,25 @@ static int copy_aside(const struct Operation *operation, const struct Restore *r
 
         if (!copied || !parent)
                 return failure_out_of_memory(failure);
-        if (!exists(item->target) || is_same_mount(parent, partial))
+        if (is_same_mount(parent, partial))
                 return 0;
         return tree_copy(&copy, name, copied, item->target, failure);
+}
+
+/* Nothing is left then that could fail for want of space. */
+static int copy_items(const struct Operation *operation, const struct Restore *restore,
+        const char *partial, const bool present[RESTORE_ITEM_COUNT_], struct Failure *failure) {
+        for (size_t i = 0; i < RESTORE_ITEM_COUNT_; i++) {
+                const struct RestoreItem *item = &restore->items[i];
+                int r;
+
+                if (item->action == RESTORE_LEAVE || !present[i])
+                        continue;
+                r = copy_aside(operation, restore, item, partial, failure);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
 }
 
 /* Power gone before the journal is written: a leftover, with at most copies in it. */
@@ -140,25 +169,28 @@ int restore_safety_prepare(
         const struct Operation *operation, const struct Restore *restore, struct Failure *failure) {
         const struct Layout *layout = operation->layout;
         _cleanup_free_ char *partial = NULL, *text = NULL, *metadata = NULL;
+        bool present[RESTORE_ITEM_COUNT_];
         int r;
 
         if (!restore->safety[0])
                 return 0;
+        for (size_t i = 0; i < RESTORE_ITEM_COUNT_; i++) {
+                r = exists(restore->items[i].target, failure);
+                if (r < 0)
+                        return r;
+                present[i] = r > 0;
+        }
         partial = safety_path(layout, SNAPSHOT_PARTIAL_PREFIX, restore->safety, "");
         metadata = safety_path(layout, SNAPSHOT_PARTIAL_PREFIX, restore->safety, METADATA_NAME);
-        text = metadata_text(operation, restore);
+        text = metadata_text(operation, restore, present);
         if (!partial || !metadata || !text)
                 return failure_out_of_memory(failure);
         r = make_directories(layout->backups, partial);
         if (r < 0)
                 return failure_set_write(failure, -r, partial, "create");
-        for (size_t i = 0; i < RESTORE_ITEM_COUNT_; i++) {
-                r = restore->items[i].action == RESTORE_LEAVE
-                        ? 0
-                        : copy_aside(operation, restore, &restore->items[i], partial, failure);
-                if (r < 0)
-                        return r;
-        }
+        r = copy_items(operation, restore, partial, present, failure);
+        if (r < 0)
+                return r;
         r = write_file_atomic_at(AT_FDCWD, metadata, text, strlen(text));
         if (r < 0)
                 return failure_set_write(failure, -r, metadata, "write");
@@ -253,11 +285,16 @@ static int take_in(const struct Layout *layout, const struct Restore *restore,
         _cleanup_free_ char *copied = copy_path(layout, restore, item);
         _cleanup_free_ char *kept =
                 safety_path(layout, SNAPSHOT_PARTIAL_PREFIX, restore->safety, item->source);
-        int r;
+        int is_kept, is_staged, is_copied, r;
 
         if (!copied || !kept)
                 return failure_out_of_memory(failure);
-        if (exists(kept) || !exists(item->staged))
+        is_kept = exists(kept, failure);
+        is_staged = is_kept < 0 ? is_kept : exists(item->staged, failure);
+        is_copied = is_staged < 0 ? is_staged : exists(copied, failure);
+        if (is_copied < 0)
+                return is_copied;
+        if (is_kept || !is_staged)
                 return 0;
         if (strchr(item->source, '/')) {
                 *strrchr(kept, '/') = '\0';
@@ -266,7 +303,7 @@ static int take_in(const struct Layout *layout, const struct Restore *restore,
                 if (r < 0)
                         return failure_set_write(failure, -r, kept, "make the directory of");
         }
-        if (rename(exists(copied) ? copied : item->staged, kept) < 0)
+        if (rename(is_copied ? copied : item->staged, kept) < 0)
                 return failure_set_write(failure, errno, kept, "keep what was there as");
         r = sync_parent(kept);
         if (r >= 0)
@@ -280,6 +317,26 @@ static int remove_staged(const struct RestoreItem *item, struct Failure *failure
         return r < 0 ? failure_set_write(failure, -r, item->staged, "remove") : 0;
 }
 
+static int take_in_all(const struct Layout *layout, const struct Restore *restore,
+        const char *partial, const char *path, struct Failure *failure) {
+        int r = exists(partial, failure);
+
+        if (r <= 0)
+                return r; /* published already */
+        for (size_t i = 0; i < RESTORE_ITEM_COUNT_; i++) {
+                if (restore->items[i].action == RESTORE_LEAVE)
+                        continue;
+                r = take_in(layout, restore, &restore->items[i], failure);
+                if (r < 0)
+                        return r;
+        }
+        r = sync_directory_at(AT_FDCWD, partial);
+        if (r < 0)
+                return failure_set_write(failure, -r, partial, "sync");
+        /* The name was free under the gate, and nobody else makes any. */
+        return rename(partial, path) < 0 ? failure_set_write(failure, errno, path, "publish") : 0;
+}
+
 int restore_safety_publish(
         const struct Layout *layout, const struct Restore *restore, struct Failure *failure) {
         _cleanup_free_ char *partial = NULL, *path = NULL;
@@ -291,21 +348,9 @@ int restore_safety_publish(
         path = safety_path(layout, "", restore->safety, "");
         if (!partial || !path)
                 return failure_out_of_memory(failure);
-        if (exists(partial)) {
-                for (size_t i = 0; i < RESTORE_ITEM_COUNT_; i++) {
-                        if (restore->items[i].action == RESTORE_LEAVE)
-                                continue;
-                        r = take_in(layout, restore, &restore->items[i], failure);
-                        if (r < 0)
-                                return r;
-                }
-                r = sync_directory_at(AT_FDCWD, partial);
-                if (r < 0)
-                        return failure_set_write(failure, -r, partial, "sync");
-                /* The name was free under the gate, and nobody else makes any. */
-                if (rename(partial, path) < 0)
-                        return failure_set_write(failure, errno, path, "publish");
-        }
+        r = take_in_all(layout, restore, partial, path, failure);
+        if (r < 0)
+                return r;
         /* Power gone: the name of before or this one, each on all that was there. */
         r = sync_directory_at(AT_FDCWD, layout->pre_restore);
         if (r < 0)

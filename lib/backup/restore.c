@@ -257,7 +257,8 @@ static int restore(struct RestoreRun *run) {
         if (r < 0 || dry_run)
                 return r;
         r = stage_and_exchange(run);
-        if (r < 0 && access(layout->restore_journal, F_OK) < 0) {
+        /* With a journal, or where that cannot be told, it is for --resume to remove. */
+        if (r < 0 && exists_at(AT_FDCWD, layout->restore_journal) == 0) {
                 (void) restore_discard(run->restore, NULL);
                 restore_safety_discard(layout, run->restore);
         }

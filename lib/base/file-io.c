@@ -103,6 +103,14 @@ int read_file_at(int dir_fd, const char *path, size_t max, char **ret_data, size
         return fd < 0 ? -errno : read_fd(fd, max, ret_data, ret_size);
 }
 
+int exists_at(int dir_fd, const char *path) {
+        struct stat st;
+
+        if (fstatat(dir_fd, path, &st, AT_SYMLINK_NOFOLLOW) >= 0)
+                return 1;
+        return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+}
+
 int write_new_file_at(int dir_fd, const char *name, const void *data, size_t size) {
         _cleanup_close_ int fd = openat(dir_fd, name,
                 O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW, FILE_MODE);

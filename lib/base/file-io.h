@@ -28,6 +28,10 @@ int read_file_at(int dir_fd, const char *path, size_t max, char **ret_data, size
 /* The same of an open file, from where it stands. */
 int read_fd(int fd, size_t max, char **ret_data, size_t *ret_size);
 
+/* 1 when there is something of that name, be it a link to nowhere; 0 when there is not; else it
+ * cannot be told: -errno. */
+int exists_at(int dir_fd, const char *path);
+
 /* Creates `name` (which must not exist: -EEXIST), writes and fsyncs it. On failure nothing is left
  * of it. The directory is not synced: a caller that makes many files syncs once. If power goes
  * before that the file may be absent, and before this returned, cut short. */

@@ -284,8 +284,13 @@ int lock_acquire_backups(const struct Operation *operation, enum LockMode mode,
 }
 
 int lock_refuse_interrupted(const struct Layout *layout, struct Failure *failure) {
-        if (access(layout->restore_journal, F_OK) < 0)
+        int r = exists_at(AT_FDCWD, layout->restore_journal);
+
+        /* Who may not look into data/ has only backups/ to read. */
+        if (r == 0 || r == -EACCES)
                 return 0;
+        if (r < 0)
+                return failure_set_read(failure, -r, layout->restore_journal, "examine");
         return failure_set(failure, EVENT_RESTORE_INTERRUPTED, EBUSY, layout->restore_journal,
                 "A restore did not get to its end, and what is live may be a mixture; finish it "
                 "with: atocore-restore --resume, or undo it with: atocore-restore --rollback");

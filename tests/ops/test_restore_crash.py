@@ -4,7 +4,6 @@ new, and with --rollback it is the old."""
 
 import concurrent.futures
 import random
-import shutil
 import subprocess
 import time
 
@@ -13,6 +12,7 @@ import pytest
 from support import build
 from support.restore_pair import Pair
 from support.restores import NOW, HangingDaemon, interrupt
+from support.tracing import strace, traced  # noqa: F401
 
 SANITIZED = build.sanitizers() != "none"
 MOMENTS = 24 if SANITIZED else 200
@@ -23,29 +23,12 @@ CALLS = ("fsync", "rename", "renameat", "renameat2", "unlink", "unlinkat", "mkdi
          "pwrite64", "ftruncate", "copy_file_range", "clone", "clone3", "kill", "wait4", "flock")
 
 
-@pytest.fixture(scope="session")
-def strace():
-    found = shutil.which("strace")
-    if not found:
-        pytest.skip("needs strace")
-    if SANITIZED:
-        pytest.skip("the sanitizers' own system calls would be met, too")
-    probe = subprocess.run([found, "-o", "/dev/null", "-e", "inject=getpid:error=EIO", "true"],
-                           check=False, capture_output=True)
-    if probe.returncode != 0:
-        pytest.skip("strace may not trace here")
-    return found
-
-
-def killed_at(pair, strace, call, n, *arguments):
+def killed_at(pair, strace, call, n, *arguments, also=()):
     """Whether there is an n-th such call, which it does not come to make."""
-    command = [strace, "-qq", "-o", "/dev/null", "-e", f"trace={call}",
-               "-e", f"inject={call}:signal=SIGKILL:when={n}",
-               *pair.run.command("atocore-restore", *arguments)]
-    done = subprocess.run(command, env=pair.run.environment(now=NOW), check=False,
-                          capture_output=True, text=True, timeout=120)
-    assert done.returncode in (0, -9, 137), done.stderr
-    return done.returncode != 0
+    done, _ = traced(strace, pair.run, [f"{call}:signal=SIGKILL:when={n}", *also],
+                     "atocore-restore", *arguments, now=NOW)
+    assert done.status in (0, -9, 137), done
+    return done.status != 0
 
 
 @pytest.mark.parametrize("end", ["--resume", "--rollback"])
@@ -87,6 +70,23 @@ def test_what_ends_it_can_be_killed_as_well(tmp_path, reports, strace, ending):
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
         killed = pool.map(sweep, ("fsync", "rename", "renameat2", "unlink", "unlinkat"))
     assert sum(killed) > 5
+
+
+def test_where_names_cannot_be_exchanged_it_can_be_killed_as_well(tmp_path, reports, strace):
+    """On a file system without RENAME_EXCHANGE and RENAME_NOREPLACE."""
+    without = ["renameat2:error=EINVAL"]
+
+    def sweep(end):
+        pair = Pair(tmp_path / end, reports)
+        n = 1
+        while killed_at(pair, strace, "rename", n, pair.begin(), also=without):
+            pair.end(end)
+            n += 1
+        assert pair.live() == pair.new
+        return n - 1
+
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        assert min(pool.map(sweep, ("--resume", "--rollback"))) >= 9  # three for each part
 
 
 def test_kill_9_at_any_moment_leaves_a_way_out(tmp_path, reports):
