@@ -131,7 +131,7 @@ static int each(struct Restore *restore,
         for (size_t i = 0; i < RESTORE_ITEM_COUNT_; i++) {
                 const struct RestoreItem *item = &restore->items[i];
                 _cleanup_free_ char *aside = NULL;
-                struct Where where;
+                struct Where where = { 0 };
                 int r;
 
                 if (item->action == RESTORE_LEAVE)

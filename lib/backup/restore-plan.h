@@ -24,7 +24,8 @@ int restore_plan_items(const struct Operation *operation, const char *path, stru
 int restore_plan_archive(const struct Operation *operation, const struct RestoreOptions *options,
         struct Restore *restore, struct CheckReport **ret_report, struct Failure *failure);
 
-/* RESTORE_REFUSED for targets that cannot be exchanged: links and mount points. */
+/* RESTORE_REFUSED for targets that cannot be exchanged: links and mount points; PERMISSION_DENIED
+ * for directories that could not be moved away. */
 int restore_plan_targets(const struct Restore *restore, struct Failure *failure);
 
 /* NO_SPACE where `bytes` would not fit beside the targets, or what is there now would not fit where
