@@ -76,18 +76,23 @@ show 'atocore-ingest'
 say 'Again: nothing changed, nothing is done'
 show 'atocore-ingest'
 
+start_daemon() {
+        printf '$ atocored --listen 127.0.0.1:0 &\n'
+        : >"$scratch/log"
+        atocored --listen 127.0.0.1:0 2>"$scratch/log" &
+        daemon=$!
+        until grep -q '\[daemon_started\]' "$scratch/log"; do
+                kill -0 "$daemon" || { cat "$scratch/log" && exit 1; }
+                sleep 0.1
+        done
+        cat "$scratch/log"
+        url=http://127.0.0.1:$(sed -n 's/.*127\.0\.0\.1:\([0-9]*\).*/\1/p' "$scratch/log" |
+                head -n 1)
+        export url
+}
+
 say 'The daemon, on a free port'
-printf '$ atocored --listen 127.0.0.1:0 &\n'
-: >"$scratch/log"
-atocored --listen 127.0.0.1:0 2>"$scratch/log" &
-daemon=$!
-until grep -q '\[daemon_started\]' "$scratch/log"; do
-        kill -0 "$daemon" || { cat "$scratch/log" && exit 1; }
-        sleep 0.1
-done
-cat "$scratch/log"
-url=http://127.0.0.1:$(sed -n 's/.*127\.0\.0\.1:\([0-9]*\).*/\1/p' "$scratch/log" | head -n 1)
-export url
+start_daemon
 show 'curl -s $url/health | jq .'
 
 say 'A context pack, with citations (project by its alias, budget in characters)'
@@ -104,6 +109,16 @@ show 'atocore-validate'
 stamp=$(ls backups/snapshots)
 export stamp
 show 'cd backups/snapshots/$stamp && sha256sum -c SHA256SUMS && cd ../../..'
+
+say 'The live database is destroyed, and comes back with one command, proven before anybody asks it'
+show 'head -c 65536 /dev/urandom >data/db/atocore.db'
+show 'atocore-restore latest'
+say 'It ended the daemon; under systemd the next client starts it. The same question, the same pack'
+start_daemon
+show "curl -s --json @$scratch/request \$url/context/build >$scratch/again"
+show "jq .formatted_context $scratch/answer >$scratch/before"
+show "jq .formatted_context $scratch/again | cmp - $scratch/before && echo 'the same pack'"
+show 'ls backups/pre-restore/*'
 
 say 'One byte of it changes, as on a failing disk: caught, with what to do about it'
 show 'printf X |

@@ -32,11 +32,12 @@ def processes_below(directory):
 def test_demo_shows_the_whole_path(tmp_path, reports):
     done, scratch = demo(tmp_path, reports)
     done.expect(0)
-    # Each in the place of the one before it: ingest, context, snapshot, check, damage, retention.
+    # Each after the one before it: ingest, context, snapshot, check, restore, damage, retention.
     place = -1
     for sign in ("[ingest_done]", "[daemon_started]", '"status": "ok"',
                  "### sources/vault/notes/", '"chunks_used":', "[backup_done]",
-                 "[snapshot_valid]", "db/atocore.db: OK", "checksum_mismatch", "[exit status 65]",
+                 "[snapshot_valid]", "db/atocore.db: OK", "exchange database", "[restore_done]",
+                 "\nthe same pack\n", "checksum_mismatch", "[exit status 65]",
                  "keep         daily", "later than now"):
         assert sign in done.stdout[place + 1:], f"no {sign} there:\n{done}"
         place = done.stdout.index(sign, place + 1)
