@@ -6,7 +6,7 @@
 #include <fcntl.h>
 #include <string.h>
 
-#include "lib/backup/child.h"
+#include "lib/backup/subprocess.h"
 #include "lib/base/file-io.h"
 #include "lib/base/text.h"
 
@@ -32,7 +32,7 @@ static const struct {
 struct ArchiveCipher {
         const struct Operation *operation;
         enum Kind kind;
-        struct Child *child;
+        struct Subprocess *child;
         char *path;      /* of the archive, when it is read */
         char *identity;  /* the file with its key */
         char *recipient; /* when it is written */
@@ -86,8 +86,8 @@ const char *archive_cipher_suffix_of_new(const struct Config *config) {
 
 /* age says what is wrong first and then where to complain; gpg comes to what it makes of it last.
  */
-static int keep_words(struct ArchiveCipher *cipher, const struct Child *child) {
-        const char *text = child_words(child);
+static int keep_words(struct ArchiveCipher *cipher, const struct Subprocess *child) {
+        const char *text = subprocess_words(child);
         size_t length = strlen(text);
         _cleanup_free_ char *line = NULL;
 
@@ -110,9 +110,9 @@ const char *archive_cipher_words(const struct ArchiveCipher *cipher) {
         return cipher->words ? cipher->words : "it says nothing";
 }
 
-static int start(struct ArchiveCipher *cipher, const struct ChildCommand *command,
-        struct Child **ret_child, struct Failure *failure) {
-        int r = child_start(cipher->operation, command, ret_child, failure);
+static int start(struct ArchiveCipher *cipher, const struct SubprocessCommand *command,
+        struct Subprocess **ret_child, struct Failure *failure) {
+        int r = subprocess_start(cipher->operation, command, ret_child, failure);
 
         if (r == -ENOENT && !failure_is_set(failure))
                 return failure_set(failure, EVENT_ARCHIVE_KEY_FAILED, ENOENT, NULL,
@@ -125,14 +125,15 @@ static int start(struct ArchiveCipher *cipher, const struct ChildCommand *comman
 /* A program that only has to be run. 0 or its exit status. */
 static int run(
         struct ArchiveCipher *cipher, const char *const *arguments, struct Failure *failure) {
-        const struct ChildCommand command = { .arguments = arguments, .environment = environment };
-        _cleanup_child_ struct Child *child = NULL;
+        const struct SubprocessCommand command = { .arguments = arguments,
+                .environment = environment };
+        _cleanup_subprocess_ struct Subprocess *child = NULL;
         int r, status = 0;
 
         r = start(cipher, &command, &child, failure);
         if (r < 0)
                 return r;
-        r = child_finish(child, &status, failure);
+        r = subprocess_finish(child, &status, failure);
         if (r < 0)
                 return r;
         if (status != 0 && keep_words(cipher, child) < 0)
@@ -172,7 +173,7 @@ static void end_agent(struct ArchiveCipher *cipher) {
 struct ArchiveCipher *archive_cipher_free(struct ArchiveCipher *cipher) {
         if (!cipher)
                 return NULL;
-        child_free(cipher->child);
+        subprocess_free(cipher->child);
         if (cipher->home) {
                 if (cipher->has_agent)
                         end_agent(cipher);
@@ -228,7 +229,7 @@ int archive_cipher_encrypt(const struct Operation *operation, int output,
         const char *const age[] = { "age", "--encrypt", "--recipient", recipient, NULL };
         const char *const gpg[] = { GPG(cipher->home), "--no-autostart", "--trust-model", "always",
                 "--compress-algo", "none", "--recipient", recipient, "--encrypt", NULL };
-        const struct ChildCommand command = {
+        const struct SubprocessCommand command = {
                 .arguments = kind == KIND_AGE ? age : gpg,
                 .environment = environment,
                 .fed = true,
@@ -243,13 +244,13 @@ int archive_cipher_encrypt(const struct Operation *operation, int output,
 
 int archive_cipher_write(
         struct ArchiveCipher *cipher, const void *data, size_t size, struct Failure *failure) {
-        return child_write(cipher->child, data, size, failure);
+        return subprocess_write(cipher->child, data, size, failure);
 }
 
 int archive_cipher_end(struct ArchiveCipher *cipher, struct Failure *failure) {
         int status, r;
 
-        r = child_finish(cipher->child, &status, failure);
+        r = subprocess_finish(cipher->child, &status, failure);
         if (r < 0 || status == 0)
                 return r;
         return keep_words(cipher, cipher->child) < 0 ? failure_out_of_memory(failure) : -EBADMSG;
@@ -314,7 +315,7 @@ int archive_cipher_decrypt(const struct Operation *operation, const char *path, 
         const char *const age[] = { "age", "--decrypt", "--identity", cipher->identity, NULL };
         const char *const gpg[] = { GPG(cipher->home), "--pinentry-mode", "error", "--decrypt",
                 NULL };
-        const struct ChildCommand command = {
+        const struct SubprocessCommand command = {
                 .arguments = kind == KIND_AGE ? age : gpg,
                 .environment = environment,
                 .input = input,
@@ -338,12 +339,12 @@ static bool is_key_at_fault(const struct ArchiveCipher *cipher) {
 
 ssize_t archive_cipher_read(
         struct ArchiveCipher *cipher, void *buffer, size_t size, struct Failure *failure) {
-        ssize_t n = child_read(cipher->child, buffer, size, failure);
+        ssize_t n = subprocess_read(cipher->child, buffer, size, failure);
         int status = 0, r;
 
         if (n != 0)
                 return n;
-        r = child_finish(cipher->child, &status, failure);
+        r = subprocess_finish(cipher->child, &status, failure);
         if (r < 0 || status == 0)
                 return r;
         if (keep_words(cipher, cipher->child) < 0)

@@ -204,6 +204,40 @@ int state_set_validation(const struct Layout *layout, const char *stamp,
         return set_member(layout, stamp, "validation", validation, failure);
 }
 
+int state_set_offsite(const struct Layout *layout, const char *stamp, const char *place,
+        int64_t verified_at, struct Failure *failure) {
+        _cleanup_json_ struct json_object *value = json_object_new_object();
+        char time[RFC3339_SIZE];
+
+        rfc3339_format(verified_at, time);
+        if (!value ||
+                (place &&
+                        (!json_set(value, "place", json_object_new_string(place)) ||
+                                !json_set(value, "verified_at", json_object_new_string(time)))))
+                return failure_out_of_memory(failure);
+        return set_member(layout, stamp, "offsite", value, failure);
+}
+
+static const char *string_member(struct json_object *object, const char *name) {
+        struct json_object *value;
+
+        if (!json_object_object_get_ex(object, name, &value) ||
+                !json_object_is_type(value, json_type_string))
+                return NULL;
+        return json_object_get_string(value);
+}
+
+const char *state_offsite_verified_at(struct json_object *state, const char *place) {
+        struct json_object *offsite;
+        const char *where;
+
+        if (!json_object_object_get_ex(state, "offsite", &offsite) ||
+                !json_object_is_type(offsite, json_type_object))
+                return NULL;
+        where = string_member(offsite, "place");
+        return where && strcmp(where, place) == 0 ? string_member(offsite, "verified_at") : NULL;
+}
+
 int state_remove(const struct Layout *layout, const char *stamp) {
         _cleanup_close_ int directory = -1;
         char name[STATE_NAME_MAX];

@@ -85,6 +85,35 @@ static int set_cipher(const struct ConfigKey *key, const char *value, void *memb
         return replace_text(member, value);
 }
 
+/* Of the form only: what is there is found out when it is asked. A remote of rclone without its
+ * colon would be a directory here. */
+static bool is_offsite(const char *value) {
+        static const char restic[] = "restic:", rclone[] = "rclone:";
+        const char *place = value + strlen(restic);
+
+        if (value[0] == '\0')
+                return true;
+        if (strncmp(value, restic, strlen(restic)) == 0)
+                return place[0] != '\0' && place[0] != '-';
+        return strncmp(value, rclone, strlen(rclone)) == 0 && place[0] != '\0' && place[0] != '-' &&
+                (place[0] == '/' || strchr(place, ':'));
+}
+
+static int set_offsite(const struct ConfigKey *key, const char *value, void *member) {
+        (void) key;
+        return is_offsite(value) ? replace_text(member, value) : -EINVAL;
+}
+
+static int set_boolean(const struct ConfigKey *key, const char *value, void *member) {
+        bool yes = strcmp(value, "yes") == 0;
+
+        (void) key;
+        if (!yes && strcmp(value, "no") != 0)
+                return -EINVAL;
+        *(bool *) member = yes;
+        return 0;
+}
+
 static size_t count_strings(char *const *strings) {
         size_t n = 0;
 
@@ -155,6 +184,10 @@ const struct ConfigKey config_keys[] = {
                 "a prompt that a drill or restore must find something for; empty: words of the "
                 "data itself",
                 set_text, "one line of printable UTF-8", MEMBER(drill_query) },
+        { "offsite", "", "where copies off this machine are kept, by restic or rclone", set_offsite,
+                "restic:REPOSITORY or rclone:REMOTE:PATH", MEMBER(offsite) },
+        { "offsite_retention", "yes", "whether retention deletes there too", set_boolean,
+                "yes or no", MEMBER(offsite_retention) },
         { 0 },
 };
 
@@ -400,6 +433,7 @@ struct Config *config_free(struct Config *config) {
         free(config->root);
         free(config->archive_encrypt);
         free(config->archive_gpg_key);
+        free(config->offsite);
         for (size_t i = 0; i < count_strings(config->allowed_hosts); i++)
                 free(config->allowed_hosts[i]);
         free(config->allowed_hosts);

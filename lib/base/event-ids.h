@@ -33,6 +33,11 @@
         X(RESTORE_DONE,            "38f1b60eee5b47e6901a8103e4f46a84", LOG_NOTICE,   0) \
         X(DRILL_STARTED,           "a322e3695c7b42dfb32dafc8a5cadcf2", LOG_INFO,     0) \
         X(DRILL_DONE,              "c96fe1732a8e477bb9c1ae1316741465", LOG_NOTICE,   0) \
+        X(SHIP_STARTED,            "92164160cbf64a809b1907e17ef007a4", LOG_INFO,     0) \
+        X(SHIP_DONE,               "21892b79bc6a4a36913cec53532295e3", LOG_INFO,     0) \
+        X(SHIPPED,                 "781241fa10ea4c1f838cc24e70ada1a3", LOG_INFO,     0) \
+        X(SHIP_FETCHED,            "d195b43df89b436e9e5493f5d93c9597", LOG_INFO,     0) \
+        X(OFFSITE_DELETED,         "60b97197c6d04ea7aebbb719ddae26a6", LOG_NOTICE,   0) \
         X(SNAPSHOT_PINNED,         "a9b46c5fa48d4564911e4c4ae387140d", LOG_INFO,     0) \
         /* Called or configured wrongly. */ \
         X(USAGE,                   "b3ba7549381b4e08b1e3b947aa974712", LOG_ERR,      EX_USAGE) \
@@ -81,6 +86,9 @@
         X(RESTORE_INTERRUPTED,     "fa5e61ce84c44fe18070c23380b9f0c6", LOG_ERR,      EX_TEMPFAIL) \
         X(RESTORE_ROLLED_BACK,     "77615fe56e3441e8bdd0110f7858c035", LOG_ERR,      EX_UNAVAILABLE) \
         X(DRILL_FAILED,            "c12b47ec0eed4b338cfa11e3fd2b53b0", LOG_ERR,      EX_UNAVAILABLE) \
+        /* Off the machine. */ \
+        X(OFFSITE_FAILED,          "7638808e540e4d21853f0bd049d60c46", LOG_ERR,      EX_UNAVAILABLE) \
+        X(OFFSITE_MISMATCH,        "5d35bb2a5620483883bda5df36359caa", LOG_ERR,      EX_DATAERR) \
         /* The daemon. */ \
         X(LISTEN_FAILED,         "2cfad515046544fda82f77eb99162ab8", LOG_ERR,      EX_UNAVAILABLE) \
         X(DAEMON_DEGRADED,         "fdff54269d3c434b9fd7f72bfb7f7ef5", LOG_WARNING,  0) \

@@ -13,9 +13,9 @@ PAGES = sorted((build.PROJECT / "docs" / "man").iterdir())
 SYSEXITS = {"EX_USAGE": 64, "EX_DATAERR": 65, "EX_NOINPUT": 66, "EX_UNAVAILABLE": 69,
             "EX_SOFTWARE": 70, "EX_CANTCREAT": 73, "EX_IOERR": 74, "EX_TEMPFAIL": 75,
             "EX_NOPERM": 77, "EX_CONFIG": 78}
-# Ends with them only what serves, and what starts a daemon of its own.
-OF_DAEMONS = {"69 UNAVAILABLE"}
-WITH_A_DAEMON = ("atocored", "atocore-restore", "atocore-drill")
+# Ends with them only what serves, what starts a daemon of its own, and what needs a server.
+UNAVAILABLE = {"69 UNAVAILABLE"}
+WITH_A_SERVER = ("atocored", "atocore-restore", "atocore-drill", "atocore-ship")
 
 
 def page(name):
@@ -85,8 +85,8 @@ def documented_statuses(text):
 @pytest.mark.parametrize("program", help.programs())
 def test_page_has_the_exit_statuses(program):
     expected = exit_statuses() | {"0"}
-    if program not in WITH_A_DAEMON:
-        expected -= OF_DAEMONS
+    if program not in WITH_A_SERVER:
+        expected -= UNAVAILABLE
     assert documented_statuses(page(f"{program}.8")) == expected
 
 

@@ -11,7 +11,7 @@ import pytest
 from support import build
 
 OPERATIONS = ("atocore-ingest", "atocore-backup", "atocore-validate", "atocore-prune",
-              "atocore-restore", "atocore-drill")
+              "atocore-restore", "atocore-drill", "atocore-ship")
 PROGRAMS = ("atocored", *OPERATIONS)
 WITHOUT_ARGUMENTS = ("atocored", "atocore-backup", "atocore-prune")
 
@@ -26,6 +26,7 @@ OWN = {
     "atocore-drill": {"--query"},
     "atocore-restore": {"--to", "--dry-run", "--rollback", "--resume", "--force", "--query",
                         "--identity", "--wait"},
+    "atocore-ship": {"--list", "--verify", "--fetch", "--dry-run"},
 }
 
 BAD_FILES = {  # what is in it → (line, words of what is said about it)

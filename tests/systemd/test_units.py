@@ -12,7 +12,8 @@ from support.container import EXAMPLES, ROOT
 TIMERS = ("atocore-backup", "atocore-backup-full", "atocore-drill", "atocore-ingest",
           "atocore-prune", "atocore-validate")
 RESTORES = ("atocore-restore@latest", "atocore-resume")
-SERVICES = ("atocore", *TIMERS, *RESTORES)
+SERVICES = ("atocore", *TIMERS, *RESTORES, "atocore-ship")
+NETWORKED = {"atocore-ship.service"}
 SOCKETS = ("atocore", "atocore-admin")
 UNITS = [*(f"{name}.service" for name in SERVICES), *(f"{name}.timer" for name in TIMERS),
          *(f"{name}.socket" for name in SOCKETS), "atocore.target"]
@@ -79,7 +80,8 @@ def test_services_are_rated_safe(container, how):
         text = container.run("systemd-analyze", "--no-pager", "security", *units).stdout
     found = exposures(text)
     assert set(found) == set(units)
-    assert {unit: exposure for unit, exposure in found.items() if exposure > 1.0} == {}
+    assert {unit: exposure for unit, exposure in found.items()
+            if exposure > (1.3 if unit in NETWORKED else 1.0)} == {}
 
 
 def test_services_can_write_one_path(container):

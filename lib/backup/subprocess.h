@@ -14,39 +14,41 @@
 #include "lib/base/failure.h"
 #include "lib/base/operation.h"
 
-struct ChildCommand {
+struct SubprocessCommand {
         const char *const *arguments; /* NULL-terminated; the program is looked for in PATH */
         char *const
                 *environment; /* NULL-terminated "NAME=VALUE" beside and instead of ours, or NULL */
         const char *directory; /* to run in; NULL: where we are */
-        bool fed;              /* it reads what child_write() gives it, */
+        bool fed;              /* it reads what subprocess_write() gives it, */
         int input;             /* else what is behind this descriptor; 0: nothing */
-        int output;            /* it writes to this descriptor; 0: for child_read() */
+        int output;            /* it writes to this descriptor; 0: for subprocess_read() */
 };
 
-struct Child;
+struct Subprocess;
 
 /* -ENOENT without a failure: there is no such program. READ_FAILED, PERMISSION_DENIED,
  * OUT_OF_MEMORY. */
-int child_start(const struct Operation *operation, const struct ChildCommand *command,
-        struct Child **ret_child, struct Failure *failure);
+int subprocess_start(const struct Operation *operation, const struct SubprocessCommand *command,
+        struct Subprocess **ret_child, struct Failure *failure);
 
 /* What it writes to standard output, waiting for some; 0 at its end. INTERRUPTED, READ_FAILED. */
-ssize_t child_read(struct Child *child, void *buffer, size_t size, struct Failure *failure);
+ssize_t subprocess_read(
+        struct Subprocess *child, void *buffer, size_t size, struct Failure *failure);
 
 /* All of the bytes, to one that is fed. -EPIPE without a failure: it takes no more, and
- * child_finish() and child_words() tell why. INTERRUPTED, READ_FAILED. */
-int child_write(struct Child *child, const void *data, size_t size, struct Failure *failure);
+ * subprocess_finish() and subprocess_words() tell why. INTERRUPTED, READ_FAILED. */
+int subprocess_write(
+        struct Subprocess *child, const void *data, size_t size, struct Failure *failure);
 
 /* Ends what it is fed, and waits until it has ended; what it still writes is dropped. *ret_status
  * is its exit status, or 128 and the number of the signal that ended it. INTERRUPTED, READ_FAILED.
  */
-int child_finish(struct Child *child, int *ret_status, struct Failure *failure);
+int subprocess_finish(struct Subprocess *child, int *ret_status, struct Failure *failure);
 
 /* The end of what it wrote to standard error, a few KiB of it. */
-const char *child_words(const struct Child *child);
+const char *subprocess_words(const struct Subprocess *child);
 
 /* Stops it when it still runs. */
-struct Child *child_free(struct Child *child);
-DEFINE_POINTER_CLEANUP(struct Child *, child_free)
-#define _cleanup_child_ _cleanup_(child_freep)
+struct Subprocess *subprocess_free(struct Subprocess *child);
+DEFINE_POINTER_CLEANUP(struct Subprocess *, subprocess_free)
+#define _cleanup_subprocess_ _cleanup_(subprocess_freep)

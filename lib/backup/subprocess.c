@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "lib/backup/child.h"
+#include "lib/backup/subprocess.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +19,7 @@
 /* What is asked to stop removes locks and half files on the other side. */
 #define GRACE_MS 10000
 
-struct Child {
+struct Subprocess {
         const struct Operation *operation;
         char *program;
         pid_t pid; /* and its group; 0: reaped */
@@ -70,8 +70,8 @@ static char **merge_environment(char *const *theirs) {
 }
 
 /* In the new process, between fork() and exec(): system calls only. */
-__attribute__((noreturn)) static void become(const struct ChildCommand *command, char **environment,
-        pid_t parent, int input, int output, int error, int report_fd) {
+__attribute__((noreturn)) static void become(const struct SubprocessCommand *command,
+        char **environment, pid_t parent, int input, int output, int error, int report_fd) {
         struct Report report = { 0 };
         sigset_t none;
 
@@ -122,8 +122,8 @@ static void close_pair(int (*fds)[2]) {
         cleanup_close(&(*fds)[1]);
 }
 
-static int start(struct Child *child, const struct ChildCommand *command, char **environment,
-        struct Report *ret_report) {
+static int start(struct Subprocess *child, const struct SubprocessCommand *command,
+        char **environment, struct Report *ret_report) {
         _cleanup_(close_pair) int input[2] = { -1, -1 }, output[2] = { -1, -1 },
                                   error[2] = { -1, -1 }, say[2] = { -1, -1 };
         pid_t parent = getpid();
@@ -163,16 +163,16 @@ static int start(struct Child *child, const struct ChildCommand *command, char *
         return 0;
 }
 
-int child_start(const struct Operation *operation, const struct ChildCommand *command,
-        struct Child **ret_child, struct Failure *failure) {
-        _cleanup_child_ struct Child *child = calloc(1, sizeof *child);
+int subprocess_start(const struct Operation *operation, const struct SubprocessCommand *command,
+        struct Subprocess **ret_child, struct Failure *failure) {
+        _cleanup_subprocess_ struct Subprocess *child = calloc(1, sizeof *child);
         _cleanup_free_ char **environment = merge_environment(command->environment);
         const char *program = command->arguments[0];
         struct Report report = { 0 };
         int r;
 
         if (child)
-                *child = (struct Child){
+                *child = (struct Subprocess){
                         .operation = operation,
                         .pid_fd = -1,
                         .input_fd = -1,
@@ -195,7 +195,7 @@ int child_start(const struct Operation *operation, const struct ChildCommand *co
 }
 
 /* The last WORDS_SIZE - 1 bytes of all that comes. */
-static void keep_words(struct Child *child, const char *text, size_t size) {
+static void keep_words(struct Subprocess *child, const char *text, size_t size) {
         const size_t room = WORDS_SIZE - 1;
 
         if (size > room) {
@@ -229,7 +229,7 @@ static ssize_t read_some(int *fd, void *buffer, size_t size) {
         return n;
 }
 
-static int listen_to_words(struct Child *child) {
+static int listen_to_words(struct Subprocess *child) {
         char text[1024];
         ssize_t n;
 
@@ -240,7 +240,7 @@ static int listen_to_words(struct Child *child) {
 
 /* Until something is there, it has ended, or a moment has passed; also, where `feeding`, until it
  * takes something. */
-static int wait_a_moment(struct Child *child, bool feeding) {
+static int wait_a_moment(struct Subprocess *child, bool feeding) {
         struct pollfd fds[] = {
                 { .fd = child->pid_fd, .events = POLLIN },
                 { .fd = child->error_fd, .events = POLLIN },
@@ -254,7 +254,7 @@ static int wait_a_moment(struct Child *child, bool feeding) {
         return listen_to_words(child);
 }
 
-static void drop_output(struct Child *child) {
+static void drop_output(struct Subprocess *child) {
         char text[4096];
 
         while (read_some(&child->output_fd, text, sizeof text) > 0)
@@ -262,7 +262,7 @@ static void drop_output(struct Child *child) {
 }
 
 /* It has ended: so do those that it left behind. */
-static int reap(struct Child *child) {
+static int reap(struct Subprocess *child) {
         siginfo_t info;
         int r;
 
@@ -278,7 +278,7 @@ static int reap(struct Child *child) {
         return 0;
 }
 
-static void stop(struct Child *child) {
+static void stop(struct Subprocess *child) {
         uint64_t deadline = monotonic_ms() + GRACE_MS;
 
         if (child->pid == 0)
@@ -294,7 +294,7 @@ static void stop(struct Child *child) {
 }
 
 /* A turn of the two loops below; a cancelled operation ends it. */
-static int turn(struct Child *child, bool feeding, struct Failure *failure) {
+static int turn(struct Subprocess *child, bool feeding, struct Failure *failure) {
         int r = operation_check(child->operation, failure);
 
         if (r < 0) {
@@ -305,7 +305,8 @@ static int turn(struct Child *child, bool feeding, struct Failure *failure) {
         return r < 0 ? failure_set_read(failure, -r, child->program, "read from") : 0;
 }
 
-ssize_t child_read(struct Child *child, void *buffer, size_t size, struct Failure *failure) {
+ssize_t subprocess_read(
+        struct Subprocess *child, void *buffer, size_t size, struct Failure *failure) {
         for (;;) {
                 bool ended = child->ended;
                 ssize_t n = read_some(&child->output_fd, buffer, size);
@@ -324,7 +325,8 @@ ssize_t child_read(struct Child *child, void *buffer, size_t size, struct Failur
         }
 }
 
-int child_write(struct Child *child, const void *data, size_t size, struct Failure *failure) {
+int subprocess_write(
+        struct Subprocess *child, const void *data, size_t size, struct Failure *failure) {
         const char *p = data;
 
         while (size > 0) {
@@ -347,7 +349,7 @@ int child_write(struct Child *child, const void *data, size_t size, struct Failu
         return 0;
 }
 
-int child_finish(struct Child *child, int *ret_status, struct Failure *failure) {
+int subprocess_finish(struct Subprocess *child, int *ret_status, struct Failure *failure) {
         int r;
 
         if (child->input_fd >= 0)
@@ -365,11 +367,11 @@ int child_finish(struct Child *child, int *ret_status, struct Failure *failure) 
         return 0;
 }
 
-const char *child_words(const struct Child *child) {
+const char *subprocess_words(const struct Subprocess *child) {
         return child->words;
 }
 
-struct Child *child_free(struct Child *child) {
+struct Subprocess *subprocess_free(struct Subprocess *child) {
         if (!child)
                 return NULL;
         stop(child);
