@@ -30,7 +30,7 @@
 
 /* The line that says it, and what restic puts in front of it is none of the reason. */
 static char *complaint(const char *words) {
-        static const char fatal[] = "Fatal: ";
+        static const char fatal[] = "Fatal: ", locked[] = "unable to create lock";
         _cleanup_json_ json_object *object = NULL;
         _cleanup_free_ char *line = NULL, *problem = NULL;
         const char *start = strstr(words, fatal), *end;
@@ -38,7 +38,7 @@ static char *complaint(const char *words) {
 
         if (start)
                 start += strlen(fatal);
-        else {
+        else if (!(start = strstr(words, locked))) {
                 end = words + strlen(words);
                 while (end > words && end[-1] == '\n')
                         end--;

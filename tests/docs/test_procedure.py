@@ -322,8 +322,9 @@ def test_what_needs_no_system_runs_on_a_scratch_root(run_op, root, tmp_path):
 def test_table_of_failures_has_events_with_their_exit_status():
     events = {symbol.lower(): status for symbol, status in re.findall(
         r"X\((\w+),\s*\"\w+\",\s*LOG_\w+,\s*(\w+)\)", EVENTS.read_text())}
-    numbers = {"0": 0, "EX_DATAERR": 65, "EX_NOINPUT": 66, "EX_CANTCREAT": 73, "EX_IOERR": 74,
-               "EX_TEMPFAIL": 75, "EX_UNAVAILABLE": 69, "EX_NOPERM": 77, "EX_CONFIG": 78}
+    numbers = {"0": 0, "EX_DATAERR": 65, "EX_NOINPUT": 66, "EX_UNAVAILABLE": 69,
+               "EX_CANTCREAT": 73, "EX_IOERR": 74, "EX_TEMPFAIL": 75, "EX_NOPERM": 77,
+               "EX_CONFIG": 78}
     rows = table(PROCEDURE.read_text(), "code (exit status)", "symptom", "likely cause", "action")
     assert len(rows) > 10
     for code, *cells in rows:

@@ -399,6 +399,29 @@ def test_restic_does_not_outlive_a_killed_run(live, take, place):
     assert place.names() == [DAYS[-1]]
 
 
+def test_a_lock_that_somebody_holds_there_is_told(live, take, place, repository):
+    """One of another host's, which nobody here can know to be stale."""
+    place.configure("retention_daily=1", "retention_weekly=0", "retention_monthly=0",
+                    "offsite_retention=no")
+    take(*DAYS[-2:])
+    place.ship("-q", now=NOW).expect(0)
+    live.write("data/chroma/noise", random.Random(6).randbytes(16 << 20))
+    process = subprocess.Popen(
+        ["unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec restic backup "$0"',
+         str(live.chroma)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **place.environment, "RESTIC_REPOSITORY": str(repository)})
+    wait_until(lambda: list((repository / "locks").iterdir()) or process.poll() is not None)
+    process.kill()
+    process.wait()
+    if not list((repository / "locks").iterdir()):
+        pytest.skip("no other host can be made here")
+    place.configure("retention_daily=1", "retention_weekly=0", "retention_monthly=0")
+    result = place.ship(now="20260408T070000Z").expect(69)
+    assert result.codes[-1] == "offsite_failed" and "already locked" in result.stderr
+    assert place.names() == DAYS[-2:]
+
+
 def test_prune_waits_for_what_is_being_sent(live, take, place, run_op):
     live.write("data/chroma/noise", random.Random(5).randbytes(32 << 20))
     take(DAYS[-1])
