@@ -7,6 +7,8 @@
 
 #include "lib/base/operation.h"
 
-/* Of the database of operation->layout, which is ours and of the current schema. "" where it has no
- * chunk; the caller frees. The failures of sqlite_open(), DATABASE_FAILED. */
-int proof_query(const struct Operation *operation, char **ret_query, struct Failure *failure);
+/* Of the database of operation->layout, which is ours and of the current schema: words that are
+ * quickly looked for, and all that those were taken from, for where none of them is found. "" where
+ * it has no chunk; the caller frees both. The failures of sqlite_open(), DATABASE_FAILED. */
+int proof_query(const struct Operation *operation, char **ret_rare, char **ret_all,
+        struct Failure *failure);

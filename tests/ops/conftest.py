@@ -46,5 +46,16 @@ def restore(run_op):
 
 
 @pytest.fixture
+def ingested(root, run_op):
+    root.write_registry([{"id": "p05", "aliases": [], "ingest_roots": [
+        {"source": "vault", "subpath": "p05", "label": "notes"}]}])
+    for i in range(20):
+        root.write(f"sources/vault/p05/{i}.md",
+                   f"# Title {i}\n\nInterferometer number {i} and its polisher.\n")
+    run_op("atocore-ingest").expect(0)
+    return root
+
+
+@pytest.fixture
 def hanging(tmp_path):
     return HangingDaemon(tmp_path)

@@ -315,17 +315,6 @@ def test_an_empty_directory_can_be_the_root(saved, restore, tmp_path):
 
 # Databases of ours.
 
-@pytest.fixture
-def ingested(root, run_op):
-    root.write_registry([{"id": "p05", "aliases": [], "ingest_roots": [
-        {"source": "vault", "subpath": "p05", "label": "notes"}]}])
-    for i in range(20):
-        root.write(f"sources/vault/p05/{i}.md",
-                   f"# Title {i}\n\nInterferometer number {i} and its polisher.\n")
-    run_op("atocore-ingest").expect(0)
-    return root
-
-
 QUESTION = {"prompt": "interferometer polisher", "budget": 5000}
 
 

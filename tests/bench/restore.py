@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A whole restore against cp, fsync and sqlite3's own check of the same database."""
+
+import json
+import shutil
+
+import measure
+from backup import BYTES, integrity_check, mounted
+from measure import MIB, need, spread
+from support.root import Root
+
+MEMORY_MAX = 128 * MIB
+ROUNDS = 5
+CLONE_ROUNDS = 3
+
+
+def copied(source, target):
+    """The seconds of cp and fsync of a new file. (cp clones where it can, as we do.)"""
+    seconds = measure.run(need("cp"), source, target).seconds
+    return seconds + measure.run(need("sync"), target).seconds
+
+
+def measure_on(report, where, database, rounds, at_most):
+    """`where`: a directory on the file system in question, and its name for the report."""
+    directory, name = where
+    need("sqlite3")
+    root = Root(directory / "root")
+    shutil.copyfile(database.path, root.database)
+    made = measure.operation("atocore-backup", root, "--json")
+    snapshot = root.snapshots / json.loads(made.output)["stamp"]
+    copy = directory / "copy.db"
+    memory = []
+
+    def peer():
+        seconds = copied(snapshot / "db/atocore.db", copy) + integrity_check(copy)
+        copy.unlink()
+        return seconds
+
+    def ours():
+        child = measure.operation("atocore-restore", root, "--quiet", snapshot.name)
+        [kept] = (root.backups / "pre-restore").iterdir()
+        if not (kept / "SHA256SUMS").exists():
+            raise measure.Broken(f"{kept} has no checksums")
+        shutil.rmtree(kept)
+        memory.append(child.memory)
+        return child.seconds
+
+    ours()  # what is replaced from now on was restored before
+    theirs, own = measure.interleave(rounds, peer, ours)
+    report.say(f"{name}: cp, fsync and integrity_check {spread(theirs)}, atocore-restore "
+               f"{spread(own)}")
+    report.ratio(f"atocore-restore / cp + fsync + integrity_check, {name}", own, theirs,
+                 at_most=at_most)
+    report.value(f"atocore-restore, peak memory, {name}", max(memory) / MIB, "MiB",
+                 at_most=MEMORY_MAX / MIB)
+    shutil.rmtree(root.path)
+
+
+def measure_restore(report, scratch, database):
+    measure.need_space(scratch, 5 * BYTES)
+    measure_on(report, (scratch, measure.file_system(scratch).split()[0]), database, ROUNDS, 1.5)
+    for kind, options in (("btrfs", ()), ("xfs", ("-m", "reflink=1"))):
+        try:
+            measure.need_root("mounting a file")
+            with mounted(kind, options, scratch) as mount:
+                measure_on(report, (mount, kind), database, CLONE_ROUNDS, 0.8)
+        except measure.Skip as reason:
+            report.skip(f"atocore-restore, {kind}", reason)
