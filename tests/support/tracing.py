@@ -28,8 +28,8 @@ def strace():
 
 
 def traced(path, operations, injections, name, *arguments, now=None):
-    """The Result of one operation, and in how many calls something was injected. Only the program itself is
-    traced, not what it starts. injections: as of `strace -e inject=`."""
+    """The Result of one operation, and in how many calls something was injected. Only the program
+    itself is traced, not what it starts. injections: as of `strace -e inject=`."""
     with tempfile.NamedTemporaryFile("r", errors="replace") as log:
         command = [path, "-qq", "-o", log.name]
         command += ["-e", "trace=" + ",".join(each.split(":")[0] for each in injections)]

@@ -293,18 +293,20 @@ def test_instance_is_no_option(changed):
     assert pack(changed) == changed.old
 
 
-def test_foreign_user_of_the_database_is_named_and_nothing_is_touched(changed):
-    changed.write("/etc/atocore/atocore.conf", "lock_wait=60\n")
-    user = changed.start(
-        "setpriv", "--reuid=atocore", "--regid=atocore", "--clear-groups", "python3", "-c",
-        f"import sqlite3; c = sqlite3.connect('{ROOT}/data/db/atocore.db'); "
-        "print(c.execute('SELECT count(*) FROM chunks').fetchone()[0], flush=True); input()")
+@pytest.mark.parametrize("name, how", [
+    ("python3", f"import sqlite3; c = sqlite3.connect('{ROOT}/data/db/atocore.db'); "
+                "c.execute('SELECT * FROM chunks'); print('open', flush=True); input()"),
+    ("bash", f"exec 3<{ROOT}/data/db/atocore.db; echo open; read -r _"),
+], ids=["with a lock", "without"])
+def test_foreign_user_of_the_database_is_named_and_nothing_is_touched(changed, name, how):
+    user = changed.start("setpriv", "--reuid=atocore", "--regid=atocore", "--clear-groups", name,
+                         "-c", how)
     try:
-        assert int(user.stdout.readline()) > 0
+        assert user.stdout.readline() == "open\n"
         failure = start_failing(changed, RESTORE, 75)
     finally:
         user.communicate("\n", timeout=60)
-    assert failure["ATOCORE_CODE"] == "lock_busy" and "python3" in failure["MESSAGE"]
+    assert failure["ATOCORE_CODE"] == "lock_busy" and name in failure["MESSAGE"]
     assert pack(changed) == changed.old
     assert leftovers(changed) == "" and kept(changed) == []
 
