@@ -21,7 +21,8 @@ def measure_archive(report, scratch, database):
     measure.operation("atocore-backup", root, "--quiet")
     root.database.unlink()
     [stamp] = root.stamps()
-    theirs_path, ours_path = scratch / "peer.tar.zst", root.backups / "archives" / f"{stamp}.tar.zst"
+    theirs_path = scratch / "peer.tar.zst"
+    ours_path = root.backups / "archives" / f"{stamp}.tar.zst"
     memory = []
 
     def peer():

@@ -88,7 +88,7 @@ class Container:
                 proc = pathlib.Path("/proc", str(pid))
                 status = (proc / "status").read_text()
                 todo += (proc / "task" / str(pid) / "children").read_text().split()
-            except (FileNotFoundError, ProcessLookupError):
+            except (FileNotFoundError, ProcessLookupError):  # gone meanwhile
                 continue
             ours = next(line for line in status.splitlines() if line.startswith("NSpid:"))
             if len(ours.split()) == 4 and ours.split()[3] == "1":
