@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A whole restore against cp, fsync and sqlite3's own check of the same database."""
+"""A whole restore against cp, fsync and sqlite3's own check of the same database, and a drill
+against the restore."""
 
 import json
 import shutil
+import statistics
 
 import measure
 from backup import BYTES, integrity_check, mounted
@@ -53,7 +55,21 @@ def measure_on(report, where, database, rounds, at_most):
                  at_most=at_most)
     report.value(f"atocore-restore, peak memory, {name}", max(memory) / MIB, "MiB",
                  at_most=MEMORY_MAX / MIB)
+    measure_drill(report, root, name, statistics.median(own), rounds)
     shutil.rmtree(root.path)
+
+
+def measure_drill(report, root, name, restore, rounds):
+    """What it writes is its peak on the disk as well: nothing goes before the end."""
+    [stamp] = root.stamps()
+    size = (root.snapshots / stamp / "db/atocore.db").stat().st_size
+    children = [measure.operation("atocore-drill", root, "--quiet") for _ in range(rounds)]
+    seconds = [child.seconds for child in children]
+    report.say(f"{name}: atocore-drill {spread(seconds)}")
+    report.value(f"atocore-drill beyond atocore-restore, {name}",
+                 statistics.median(seconds) - restore, "s", at_most=5)
+    report.value(f"atocore-drill, written / snapshot, {name}",
+                 max(child.written for child in children) / size, "", at_most=1.1)
 
 
 def measure_restore(report, scratch, database):
