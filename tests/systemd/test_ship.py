@@ -164,7 +164,8 @@ def test_from_an_empty_machine(filled, other):
     invocation = filled.show(UNIT, "InvocationID")
     done = filled.run("bash", "-euc", script, check=False, timeout=240)
     assert done.status == 0, done
-    assert "[ship_fetched]" in done.stderr and "[snapshot_valid]" in done.stderr
+    for event in ("ship_fetched", "snapshot_valid", "restore_done"):
+        assert f"[{event}]" in done.stderr
     assert filled.get("/projects") == before["/projects"]
     after = filled.get("/stats")
     assert {key: after[key] for key in ("documents", "chunks")} == {
