@@ -9,7 +9,8 @@
  *
  * gpg gets a home of its own below /tmp, which must have a short name (it holds the socket of
  * gpg-agent), with the one key that it needs in it. It is removed, and its agent ended, by
- * archive_cipher_free().
+ * archive_cipher_free(). A run that is killed leaves it behind, 0700; that of a unit goes with its
+ * private /tmp.
  *
  * All fail with ARCHIVE_KEY_FAILED when the program is not there, or the key is missing or the
  * wrong one; and with READ_FAILED, PERMISSION_DENIED, WRITE_FAILED, INTERRUPTED, OUT_OF_MEMORY.

@@ -249,6 +249,9 @@ def test_what_kill_9_leaves_goes_when_the_cipher_has_ended(live, run_op, keys, c
         process.communicate()
         return process.returncode < 0 and list(archives.glob(".partial-*"))
 
+    homes_before = set(homes().splitlines())
     wait_until(attempt)
+    for home in set(homes().splitlines()) - homes_before:
+        shutil.rmtree(home)
     wait_until(lambda: "leftover_removed" in run_op("atocore-prune", now=NOW).expect(0).codes)
     assert list(archives.iterdir()) == []
