@@ -10,7 +10,9 @@
 #include "lib/base/file-io.h"
 #include "lib/base/text.h"
 
-#define HOME       "/tmp/atocore-gpg-XXXXXX"
+#define HOME_NAME     "atocore-gpg-XXXXXX"
+#define DIRECTORY_MAX ((size_t) 64) /* what is left of a socket's 107 bytes by our name and gpg's  \
+                                     */
 #define CREDENTIAL "archive-identity"
 
 enum Kind {
@@ -145,16 +147,18 @@ static int run(
 
 /* The key file, in a home where there is nothing else. 0 or the exit status of gpg. */
 static int make_home(struct ArchiveCipher *cipher, const char *key, struct Failure *failure) {
-        cipher->home = strdup(HOME);
-        if (!cipher->home)
-                return failure_out_of_memory(failure);
-        if (!mkdtemp(cipher->home)) { /* 0700 */
-                int error = errno;
+        const char *where = getenv("TMPDIR");
+        _cleanup_free_ char *home = NULL;
 
-                free(cipher->home);
-                cipher->home = NULL;
-                return failure_set_write(failure, error, HOME, "create");
+        if (!where || where[0] != '/' || strlen(where) > DIRECTORY_MAX)
+                where = "/tmp";
+        if (asprintf(&home, "%s/" HOME_NAME, where) < 0) {
+                home = NULL;
+                return failure_out_of_memory(failure);
         }
+        if (!mkdtemp(home)) /* 0700 */
+                return failure_set_write_at(failure, errno, where, HOME_NAME, "create");
+        cipher->home = STEAL(home);
         return run(cipher, (const char *const[]){ GPG(cipher->home), "--import", "--", key, NULL },
                 failure);
 }

@@ -7,8 +7,8 @@
  * reaches the disk. Not by libarchive's program filters: these take a command line apart, lose what
  * the program says of a wrong key, and the errno of a full disk.
  *
- * gpg gets a home of its own below /tmp, which must have a short name (it holds the socket of
- * gpg-agent), with the one key that it needs in it. It is removed, and its agent ended, by
+ * gpg gets a home of its own below $TMPDIR, or /tmp where that is not set or too long for the
+ * socket of gpg-agent, with the one key that it needs in it. It is removed, and its agent ended, by
  * archive_cipher_free(). A run that is killed leaves it behind, 0700; that of a unit goes with its
  * private /tmp.
  *
