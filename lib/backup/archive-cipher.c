@@ -11,9 +11,8 @@
 #include "lib/base/text.h"
 
 #define HOME_NAME     "atocore-gpg-XXXXXX"
-#define DIRECTORY_MAX ((size_t) 64) /* what is left of a socket's 107 bytes by our name and gpg's  \
-                                     */
-#define CREDENTIAL "archive-identity"
+#define DIRECTORY_MAX ((size_t) 64) /* so that the names of its sockets fit in 107 bytes */
+#define CREDENTIAL    "archive-identity"
 
 enum Kind {
         KIND_AGE,

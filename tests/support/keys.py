@@ -3,11 +3,13 @@
 
 import contextlib
 import dataclasses
+import os
 import pathlib
 import shutil
 import tempfile
 
 from support.run import run
+from support.wait import wait_until
 
 
 @dataclasses.dataclass
@@ -32,7 +34,8 @@ def gpg_home():
         yield ["gpg", "--homedir", home, "--batch", "--no-tty", "--quiet"]
     finally:
         run(["gpgconf", "--homedir", home, "--kill", "all"])
-        shutil.rmtree(home)
+        # The agent removes its sockets while it ends.
+        wait_until(lambda: shutil.rmtree(home, ignore_errors=True) or not os.path.exists(home))
 
 
 def make_age(directory, name):
