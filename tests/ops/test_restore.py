@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""atocore-restore: a snapshot takes the place of what is live, and that can be undone."""
+"""atocore-restore: what a snapshot holds takes the place of what is live, and it can be undone."""
 
 import json
 import os

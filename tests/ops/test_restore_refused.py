@@ -37,8 +37,8 @@ def waits(root, process, lock):
 
 @pytest.mark.parametrize("arguments, words", [
     ([], "a stamp"), ([STAMP, STAMP], "one snapshot"), (["2026-04-07"], "no stamp"),
-    ([""], "no stamp"),
-    (["../20260407T060000Z"], "no stamp"), (["--rollback", "--resume"], "--resume"),
+    ([""], "no stamp"), (["../20260407T060000Z"], "no stamp"),
+    (["--rollback", "--resume"], "--resume"),
     (["--rollback", STAMP, STAMP], "one stamp"), (["--rollback", "nonsense"], "no stamp"),
     (["--resume", STAMP], "--resume"), (["--resume", "--dry-run"], "--dry-run"),
     (["--rollback", "--to", "/tmp/x"], "--to"), (["--resume", "--to", "/tmp/x"], "--to"),

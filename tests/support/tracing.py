@@ -38,5 +38,5 @@ def traced(path, operations, injections, name, *arguments, now=None):
         command += operations.command(name, *arguments)
         done = subprocess.run(command, env=operations.environment(now=now), capture_output=True,
                               text=True, check=False, timeout=120)
-        return (Result(command, done.returncode, done.stdout, done.stderr),
-                len(re.findall(r"\((?:INJECTED|DELAYED)\)$", log.read(), re.MULTILINE)))
+        met = re.findall(r"\((?:INJECTED|DELAYED)\)$", log.read(), re.MULTILINE)
+        return Result(command, done.returncode, done.stdout, done.stderr), len(met)

@@ -110,6 +110,7 @@ static void test_it_says_what_there_was_not(void **state) {
         json_object *metadata = json_tokener_parse(text);
 
         assert_non_null(metadata);
+        assert_string_equal(json_text_of(metadata, "stamp"), restore->safety);
         assert_true(restore_safety_was_absent(metadata, RESTORE_VECTOR_STORE));
         assert_false(restore_safety_was_absent(metadata, RESTORE_DATABASE));
         assert_false(restore_safety_was_absent(NULL, RESTORE_VECTOR_STORE));
