@@ -114,13 +114,30 @@ def test_long_backup_holds_up_nobody(root, daemon, pool):
     backup.result(timeout=60).expect(201)
 
 
-def test_restore_at_the_gate_is_503_for_who_needs_the_database(filled, start_daemon):
+RESTORE = "4242 atocore-restore since 2026-04-07T06:00:00Z\n"
+
+
+def test_restore_at_the_gate_turns_nobody_away(filled, start_daemon):
+    """It copies beside the live data meanwhile, and ends the daemon when that is done."""
     daemon = start_daemon()
-    with held(filled.locks / "gate.lock", "4242 atocore-restore since 2026-04-07T06:00:00Z\n"):
+    with held(filled.locks / "gate.lock", RESTORE):
+        daemon.get("/stats").expect(200)
+        daemon.post("/interactions", {"prompt": "x"}).expect(201)
+        daemon.post("/admin/backup").expect(201)
+        assert daemon.get("/health").expect(200).json["checks"]["database"]["status"] == "ok"
+
+
+def test_restore_at_the_gate_is_503_for_a_daemon_without_a_lock(filled, start_daemon):
+    """It came up on a restore that was interrupted, which is being ended now."""
+    journal = filled.write("data/restore-journal.json", "{}")
+    daemon = start_daemon()
+    problem(daemon.get("/stats"), 503, "restore_interrupted")
+    with held(filled.locks / "gate.lock", RESTORE):
         problem(daemon.get("/stats"), 503, "lock_busy")
         problem(daemon.post("/interactions", {"prompt": "x"}), 503, "lock_busy")
         check = daemon.get("/health").expect(200).json["checks"]["database"]
         assert check["status"] == "degraded" and "gate.lock" in check["detail"]
+        journal.unlink()
     daemon.get("/stats").expect(200)
 
 

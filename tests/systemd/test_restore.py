@@ -444,6 +444,7 @@ def test_resume_unit_ends_what_was_interrupted(interrupted, served):
 
 def test_target_ends_what_was_interrupted_before_anything_runs(interrupted):
     """As at boot: a client is there as soon as the sockets are."""
+    interrupted.drop_in("atocore-ingest.timer", "[Timer]\nOnCalendar=\nOnCalendar=2199-01-01\n")
     interrupted.systemctl("stop", "atocore*")
     interrupted.systemctl("start", "--no-block", "atocore.target", "atocore.service")
     wait_until(lambda: interrupted.show("atocore.service", "ActiveState") == "active",

@@ -142,7 +142,7 @@ def test_no_clock_ends_a_restore_and_it_is_not_tried_again(container):
 
 def test_operations_wait_for_a_restore_and_the_daemon_for_its_end_at_boot(container):
     before = {name: set(container.show(f"{name}.service", "Before").split()) for name in RESTORES}
-    operations = {f"{name}.service" for name in TIMERS}
+    operations = {f"{name}.service" for name in (*TIMERS, "atocore-ship")}
     assert operations | {"atocore-resume.service"} <= before["atocore-restore@latest"]
     assert "atocore.service" not in before["atocore-restore@latest"]
     assert operations | {"atocore.service"} <= before["atocore-resume"]

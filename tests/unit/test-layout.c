@@ -28,6 +28,7 @@ static void test_paths_are_those_of_the_contract(void **state) {
                 { layout->sources, "sources" },
                 { layout->logs, "logs" },
                 { layout->restore_journal, "data/restore-journal.json" },
+                { layout->last_drill, "data/last-drill.json" },
                 { layout->backups, "backups" },
                 { layout->snapshots, "backups/snapshots" },
                 { layout->archives, "backups/archives" },
