@@ -20,6 +20,7 @@
 struct Check {
         const struct Operation *operation;
         const char *path; /* of the directory */
+        const char *copy; /* of its database, to be looked at instead; NULL: none */
         int dir_fd;
         struct CheckReport *report;
         struct Failure *failure;
@@ -208,18 +209,14 @@ static int check_missing(struct Check *check) {
         return 0;
 }
 
-int check_database(const struct Operation *operation, const char *directory,
-        struct CheckReport *report, struct Failure *failure) {
+int check_database(const struct Operation *operation, const char *path, struct CheckReport *report,
+        struct Failure *failure) {
         _cleanup_failure_ struct Failure why = { 0 };
-        _cleanup_free_ char *path = NULL, *problem = NULL, *unchecked = NULL, *table = NULL;
+        _cleanup_free_ char *problem = NULL, *unchecked = NULL, *table = NULL;
         _cleanup_sqlite_ sqlite3 *db = NULL;
         uint64_t violations = 0;
         int r;
 
-        if (asprintf(&path, "%s/%s", directory, SNAPSHOT_DATABASE) < 0) {
-                path = NULL;
-                return failure_out_of_memory(failure);
-        }
         r = sqlite_open(path, SQLITE_MODE_IMMUTABLE, &db, &why);
         if (r < 0 && r != -EBADMSG)
                 return failure_set(
@@ -264,13 +261,18 @@ int check_database(const struct Operation *operation, const char *directory,
 
 static int check_database_file(struct Check *check) {
         _cleanup_failure_ struct Failure why = { 0 };
+        _cleanup_free_ char *path = NULL;
         const struct ManifestEntry *entry;
         int r;
 
         if (!check->database_found)
                 return FIND(check, FINDING_DB_SNAPSHOT_MISSING, SEVERITY_ERROR, SNAPSHOT_DATABASE,
                         NULL);
-        r = check_database(check->operation, check->path, check->report, &why);
+        if (asprintf(&path, "%s/%s", check->path, SNAPSHOT_DATABASE) < 0) {
+                path = NULL;
+                return failure_out_of_memory(check->failure);
+        }
+        r = check_database(check->operation, check->copy ? check->copy : path, check->report, &why);
         if (r < 0 && r != -EINTR && !is_our_problem(-r)) /* a bad sector is damage like any other */
                 r = FIND(check, FINDING_DB_INTEGRITY_CHECK_FAILED, SEVERITY_ERROR,
                         SNAPSHOT_DATABASE, "%s", failure_message(&why));
@@ -332,8 +334,9 @@ static int run_checks(struct Check *check) {
 
         check->database_found = is_regular(check, SNAPSHOT_DATABASE);
         if (check->database_found && check->manifest) {
-                check->database.dir_fd = check->dir_fd;
-                check->database.path = SNAPSHOT_DATABASE;
+                check->database.dir_fd = check->copy ? AT_FDCWD : check->dir_fd;
+                check->database.path = check->copy ? check->copy : SNAPSHOT_DATABASE;
+                check->database.sync = check->copy != NULL;
                 digest_job_start(&check->database);
         }
         r = check_database_file(check);
@@ -351,12 +354,13 @@ static int run_checks(struct Check *check) {
         return check_vector_store(check);
 }
 
-int check_directory(const struct Operation *operation, const char *path, const char *stamp,
-        struct CheckReport **ret_report, struct Failure *failure) {
+static int check_at(const struct Operation *operation, const char *path, const char *stamp,
+        const char *copy, struct CheckReport **ret_report, struct Failure *failure) {
         _cleanup_check_report_ struct CheckReport *report = NULL;
         _cleanup_(check_clear) struct Check check = {
                 .operation = operation,
                 .path = path,
+                .copy = copy,
                 .dir_fd = -1,
                 .failure = failure,
                 .database = DIGEST_JOB_INIT,
@@ -387,6 +391,11 @@ int check_directory(const struct Operation *operation, const char *path, const c
         return 0;
 }
 
+int check_directory(const struct Operation *operation, const char *path, const char *stamp,
+        struct CheckReport **ret_report, struct Failure *failure) {
+        return check_at(operation, path, stamp, NULL, ret_report, failure);
+}
+
 /* Best effort: the verdict is a convenience of /stats and retention; the snapshot may be on media
  * that cannot be written. */
 static void save_verdict(const struct Operation *operation, const struct CheckReport *report) {
@@ -409,9 +418,8 @@ static void save_verdict(const struct Operation *operation, const struct CheckRe
         }
 }
 
-int check_snapshot(const struct Operation *operation, const char *stamp,
+static int check_locked(const struct Operation *operation, const char *stamp, const char *copy,
         struct CheckReport **ret_report, struct Failure *failure) {
-        _cleanup_check_report_ struct CheckReport *report = NULL;
         _cleanup_lock_ struct Lock *lock = NULL;
         _cleanup_free_ char *path = NULL;
         int r;
@@ -424,13 +432,43 @@ int check_snapshot(const struct Operation *operation, const char *stamp,
                 return failure_out_of_memory(failure);
         }
         r = lock_acquire_backups(operation, LOCK_MODE_SHARED, &lock, failure);
-        if (r < 0)
-                return r;
-        r = check_directory(operation, path, stamp, &report, failure);
+        return r < 0 ? r : check_at(operation, path, stamp, copy, ret_report, failure);
+}
+
+int check_snapshot(const struct Operation *operation, const char *stamp,
+        struct CheckReport **ret_report, struct Failure *failure) {
+        _cleanup_check_report_ struct CheckReport *report = NULL;
+        int r;
+
+        r = check_locked(operation, stamp, NULL, &report, failure);
         if (r < 0)
                 return r;
         if (!check_report_has(report, FINDING_SNAPSHOT_DIRECTORY_MISSING))
                 save_verdict(operation, report);
         *ret_report = STEAL(report);
+        return 0;
+}
+
+int check_snapshot_by_copy(const struct Operation *operation, const char *stamp, const char *copy,
+        struct CheckReport **ret_report, struct Failure *failure) {
+        _cleanup_check_report_ struct CheckReport *report = NULL, *own = NULL;
+        int r;
+
+        r = check_locked(operation, stamp, copy, &report, failure);
+        if (r < 0)
+                return r;
+        if (report->valid)
+                save_verdict(operation, report);
+        else {
+                r = check_snapshot(operation, stamp, &own, failure);
+                if (r >= 0 && own->valid)
+                        r = failure_set(failure, EVENT_IO_ERROR, EIO, copy,
+                                "%s is not what snapshot %s holds, and that is good: %m; check "
+                                "memory, disk and kernel log",
+                                copy, stamp);
+                if (r < 0)
+                        return r;
+        }
+        *ret_report = own ? STEAL(own) : STEAL(report);
         return 0;
 }

@@ -56,10 +56,10 @@ struct CheckReport {
         uint64_t duration_ms;
 };
 
-/* The open, integrity and foreign key findings of `directory`'s database alone; what could not be
+/* The open, integrity and foreign key findings of the database file `path` alone; what could not be
  * looked at is a warning. A failure means that it could not be told. */
-int check_database(const struct Operation *operation, const char *directory,
-        struct CheckReport *report, struct Failure *failure);
+int check_database(const struct Operation *operation, const char *path, struct CheckReport *report,
+        struct Failure *failure);
 
 const char *finding_code_name(enum FindingCode code); /* "checksum_mismatch" */
 /* "code: path: detail" on one line, escaped; caller frees; NULL when memory ran out. */
@@ -71,6 +71,13 @@ char *finding_text(const struct Finding *finding);
  * that it could not be told: LOCK_BUSY, PERMISSION_DENIED, READ_FAILED, OUT_OF_MEMORY, INTERRUPTED,
  * STAMP_INVALID. */
 int check_snapshot(const struct Operation *operation, const char *stamp,
+        struct CheckReport **ret_report, struct Failure *failure);
+
+/* The same, but the bytes of the database are looked at in its copy, the file `copy`, which is
+ * written to disk on the way: what is to be live is read once, and proven once. The verdict is that
+ * on the snapshot: where the copy is not like it, the snapshot itself is looked at, and IO_ERROR
+ * says so when that is good. */
+int check_snapshot_by_copy(const struct Operation *operation, const char *stamp, const char *copy,
         struct CheckReport **ret_report, struct Failure *failure);
 
 /* The same for any directory laid out like a snapshot, without lock and state: a staging directory,

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "lib/backup/metadata.h"
 #include "lib/backup/tree-copy.h"
 #include "lib/base/file-io.h"
 
@@ -46,14 +47,45 @@ static int move(struct TreeCopy *tree, const struct RestoreItem *item, struct Fa
         return copy(tree, item, failure);
 }
 
-int restore_stage(const struct Operation *operation, struct Restore *restore, const char *source,
-        const struct Manifest *manifest, bool own,
-        void (*step)(const struct RestoreItem *item, void *userdata), void *userdata,
-        struct Failure *failure) {
+/* Copied as fast as the file system can, and then read once for all: its checksum, its integrity,
+ * and the way to the disk. */
+static int copy_and_validate(struct TreeCopy *tree, const struct RestoreItem *item,
+        const struct RestoreStaging *staging, struct Failure *failure) {
+        _cleanup_free_ char *database = NULL;
+        struct TreeCopy plain = *tree;
+        int r;
+
+        if (asprintf(&database, "%s/%s", item->staged, strrchr(SNAPSHOT_DATABASE, '/') + 1) < 0) {
+                database = NULL;
+                return failure_out_of_memory(failure);
+        }
+        plain.manifest = NULL;
+        plain.later = true;
+        r = copy(&plain, item, failure);
+        tree->done = plain.done;
+        if (r >= 0)
+                r = staging->validate(database, staging->userdata);
+        if (r < 0)
+                return r;
+        r = sync_tree_at(AT_FDCWD, item->staged);
+        return r < 0 ? failure_set_write(failure, -r, item->staged, "write back") : 0;
+}
+
+static int stage(struct TreeCopy *tree, const struct RestoreItem *item,
+        const struct RestoreStaging *staging, struct Failure *failure) {
+        if (staging->own)
+                return move(tree, item, failure);
+        if (item->kind == RESTORE_DATABASE && staging->validate)
+                return copy_and_validate(tree, item, staging, failure);
+        return copy(tree, item, failure);
+}
+
+int restore_stage(const struct Operation *operation, struct Restore *restore,
+        const struct RestoreStaging *staging, struct Failure *failure) {
         struct TreeCopy tree = {
                 .operation = operation,
-                .source = source,
-                .manifest = manifest,
+                .source = staging->source,
+                .manifest = staging->manifest,
                 .links = restore->raw,
                 .doing = "Copying beside the live data, bytes",
         };
@@ -68,14 +100,12 @@ int restore_stage(const struct Operation *operation, struct Restore *restore, co
 
                 if (item->action != RESTORE_REPLACE)
                         continue;
-                step(item, userdata);
+                staging->step(item, staging->userdata);
                 r = make_parent(operation->layout, item->staged, false, failure);
-                if (r < 0)
-                        return r;
-                r = own ? move(&tree, item, failure) : copy(&tree, item, failure);
-                if (r < 0)
-                        return r;
-                r = make_parent(operation->layout, item->staged, true, failure);
+                if (r >= 0)
+                        r = stage(&tree, item, staging, failure);
+                if (r >= 0)
+                        r = make_parent(operation->layout, item->staged, true, failure);
                 if (r < 0)
                         return r;
                 if (lstat(item->staged, &st) < 0)

@@ -9,10 +9,20 @@
 #include "lib/backup/manifest.h"
 #include "lib/backup/restore.h"
 
-/* Stages every item that is to be replaced, from `source`, laid out like a snapshot. With `own` the
- * source is ours and was compared with its checksums before: its parts are moved instead of copied.
- * Fills in the items' inodes. `step` is told of each before it begins. */
-int restore_stage(const struct Operation *operation, struct Restore *restore, const char *source,
-        const struct Manifest *manifest, bool own,
-        void (*step)(const struct RestoreItem *item, void *userdata), void *userdata,
-        struct Failure *failure);
+struct RestoreStaging {
+        const char *source;              /* laid out like a snapshot */
+        const struct Manifest *manifest; /* of it; NULL: there is none to go by */
+        bool own; /* it is ours, and was compared with its checksums before: its parts are moved
+                   * instead of copied */
+
+        /* Is told of each item before it is staged. */
+        void (*step)(const struct RestoreItem *item, void *userdata);
+        /* NULL, or compares the copy of the database (a file) with its checksum, and looks into it:
+         * a check that reads it anyway. It is not compared while it is copied then. */
+        int (*validate)(const char *database, void *userdata);
+        void *userdata;
+};
+
+/* Stages every item that is to be replaced, the database first. Fills in the items' inodes. */
+int restore_stage(const struct Operation *operation, struct Restore *restore,
+        const struct RestoreStaging *staging, struct Failure *failure);

@@ -90,18 +90,31 @@ static int lock_source(struct RestoreRun *run) {
         return lock_acquire_backups(&operation, LOCK_MODE_SHARED, &run->source, run->failure);
 }
 
-static int validate(struct RestoreRun *run) {
+/* Where the snapshots are of a root that a restore is changing, or was when it was interrupted: not
+ * yet, or not at all. Nothing is held from here to the gate, which comes first. */
+static int pass_source(struct RestoreRun *run) {
+        int r = lock_source(run);
+
+        run->source = lock_release(run->source);
+        return r;
+}
+
+/* By the copy of its database, which is what is to be live; NULL: there is none, so that it is not
+ * valid. */
+static int validate(const char *database, void *userdata) {
+        struct RestoreRun *run = userdata;
         _cleanup_check_report_ struct CheckReport *report = NULL;
         struct Operation operation = *run->operation;
         int r;
 
-        restore_tell_source(run, RESTORE_VERB_VALIDATE, "snapshot");
         operation.layout = run->options->from;
-        r = check_snapshot(&operation, run->restore->stamp, &report, run->failure);
+        r = database ? check_snapshot_by_copy(
+                               &operation, run->restore->stamp, database, &report, run->failure)
+                     : check_snapshot(&operation, run->restore->stamp, &report, run->failure);
         return r < 0 ? r : refuse_invalid(run, report);
 }
 
-/* The same without a verdict that is kept: the disk stays as it is. */
+/* As it lies there, and without a verdict that is kept: the disk stays as it is. */
 static int validate_only(struct RestoreRun *run) {
         _cleanup_check_report_ struct CheckReport *report = NULL;
         int r;
@@ -210,12 +223,33 @@ static void stage_step(const struct RestoreItem *item, void *userdata) {
         restore_tell(userdata, RESTORE_VERB_STAGE, restore_item_name(item->kind));
 }
 
+static int stage(struct RestoreRun *run) {
+        bool sealed = !run->own && !run->restore->raw;
+        const struct RestoreStaging staging = {
+                .source = run->directory,
+                .manifest = run->manifest,
+                .own = run->own,
+                .step = stage_step,
+                .validate = sealed ? validate : NULL,
+                .userdata = run,
+        };
+
+        if (sealed)
+                restore_tell_source(run, RESTORE_VERB_VALIDATE, "snapshot");
+        if (sealed && run->restore->items[RESTORE_DATABASE].action != RESTORE_REPLACE) {
+                int r = validate(NULL, run);
+
+                if (r < 0)
+                        return r;
+        }
+        return restore_stage(run->operation, run->restore, &staging, run->failure);
+}
+
 static int stage_and_exchange(struct RestoreRun *run) {
         const struct Operation *operation = run->operation;
         int r;
 
-        r = restore_stage(operation, run->restore, run->directory, run->manifest, run->own,
-                stage_step, run, run->failure);
+        r = stage(run);
         if (r < 0)
                 return r;
         run->source = lock_release(run->source);
@@ -244,8 +278,8 @@ static int restore(struct RestoreRun *run) {
         int r;
 
         r = resolve(run);
-        if (r >= 0 && !archive && !run->restore->raw)
-                r = dry_run ? validate_only(run) : validate(run);
+        if (r >= 0 && !archive)
+                r = dry_run && !run->restore->raw ? validate_only(run) : pass_source(run);
         if (r >= 0)
                 r = dry_run ? lock_refuse_interrupted(layout, run->failure) : make_root(run);
         if (r >= 0 && !dry_run)

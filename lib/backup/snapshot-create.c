@@ -229,16 +229,20 @@ static int reject(struct Creation *creation, const char *stamp) {
  * each on a processor of its own, while the file is being written back. */
 static int check_copy(struct Creation *creation, const char *stamp) {
         _cleanup_digest_job_ struct DigestJob job = DIGEST_JOB_INIT;
+        _cleanup_free_ char *path = NULL;
         int r;
 
+        if (asprintf(&path, "%s/" SNAPSHOT_DATABASE, creation->staging.path) < 0) {
+                path = NULL;
+                return failure_out_of_memory(creation->failure);
+        }
         job.dir_fd = creation->staging.fd;
         job.path = SNAPSHOT_DATABASE;
         job.sync = true;
         digest_job_start(&job);
 
         operation_progress(creation->operation, "Checking the copy", 0, 0);
-        r = check_database(
-                creation->operation, creation->staging.path, creation->report, creation->failure);
+        r = check_database(creation->operation, path, creation->report, creation->failure);
         if (r < 0)
                 return r;
         check_report_sort(creation->report);

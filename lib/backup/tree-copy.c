@@ -111,7 +111,7 @@ static int copy_file(struct TreeCopy *copy, const struct Entry *entry, struct Fa
         r = adopt(copy->operation, target, entry->like, failure);
         if (r < 0)
                 return r;
-        if (fsync(target) < 0)
+        if (!copy->later && fsync(target) < 0)
                 return cannot_write(copy, entry->path, failure);
         copy->done += bytes;
         operation_progress(copy->operation, copy->doing, copy->done, copy->total);

@@ -18,6 +18,7 @@ struct TreeCopy {
         /* Each file must be in it, with this digest, and all that it lists must be there; NULL:
          * there is none to go by. */
         const struct Manifest *manifest;
+        bool later;        /* what is made is written to disk by the caller */
         bool links;        /* links are copied as what they are; else they are an error */
         const char *doing; /* for the progress: "Copying, bytes" */
         uint64_t total;
@@ -26,7 +27,8 @@ struct TreeCopy {
 
 /* `path` below the source to the new `target` (absolute). What is made gets owner and mode of what
  * has the same place below `like` (absolute, maybe absent), else ours. All of it is on disk when
- * this returns, but for the name of `target` itself. On failure a part of it may be left.
+ * this returns (but where that is for `later`), but for the name of `target` itself. On failure a
+ * part of it may be left.
  *
  * SNAPSHOT_INVALID (-EBADMSG): it is not what the checksums say. READ_FAILED, NO_SPACE,
  * WRITE_FAILED, IO_ERROR, INTERRUPTED, OUT_OF_MEMORY. What is no file, directory or link is left

@@ -76,7 +76,7 @@ def test_an_invalid_snapshot(replaced, restore, start_daemon, name, dry_run):
     assert_untouched(replaced)
 
 
-def test_one_that_is_damaged_after_it_was_validated(replaced, run_op):
+def test_one_that_is_damaged_while_it_is_waited_for(replaced, run_op):
     path = replaced.snapshots / STAMP / "chroma/a/b"
     with held(replaced.locks / "gate.lock", fcntl.LOCK_SH):
         process = run_op.start("atocore-restore", STAMP, now=NOW)
@@ -84,11 +84,11 @@ def test_one_that_is_damaged_after_it_was_validated(replaced, run_op):
         path.write_bytes(path.read_bytes()[:-1] + b"y")
     _, errors = process.communicate()
     assert process.returncode == 65 and errors.rstrip().endswith("[snapshot_invalid]")
-    assert str(path) in errors
+    assert "checksum_mismatch: chroma/a/b" in errors
     assert_untouched(replaced)
 
 
-def test_one_that_is_pruned_after_it_was_validated(replaced, run_op):
+def test_one_that_is_pruned_while_it_is_waited_for(replaced, run_op):
     with held(replaced.locks / "gate.lock", fcntl.LOCK_SH):
         process = run_op.start("atocore-restore", STAMP, now=NOW)
         wait_until(lambda: is_waiting_for(process, replaced.locks / "gate.lock"))

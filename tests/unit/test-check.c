@@ -236,17 +236,20 @@ static void test_the_database_alone_can_be_checked(void **state) {
 
         MUST(mkdir(scratch("db"), 0750) >= 0);
         database_make(scratch("db/atocore.db"), "CREATE TABLE t(x)");
-        assert_success(f, check_database(&f->operation, scratch_directory, sound, &f->failure));
+        assert_success(
+                f, check_database(&f->operation, scratch("db/atocore.db"), sound, &f->failure));
         assert_int_equal(sound->n_findings, 0);
         database_damage(scratch("db/atocore.db"), 4096, 64);
-        assert_success(f, check_database(&f->operation, scratch_directory, broken, &f->failure));
+        assert_success(
+                f, check_database(&f->operation, scratch("db/atocore.db"), broken, &f->failure));
         assert_true(check_report_has(broken, FINDING_DB_INTEGRITY_CHECK_FAILED));
         scratch_write(scratch("db/atocore.db"), "text", 4);
-        assert_success(f, check_database(&f->operation, scratch_directory, none, &f->failure));
+        assert_success(
+                f, check_database(&f->operation, scratch("db/atocore.db"), none, &f->failure));
         assert_true(check_report_has(none, FINDING_DB_OPEN_FAILED));
         MUST(unlink(scratch("db/atocore.db")) >= 0);
-        assert_int_equal(
-                check_database(&f->operation, scratch_directory, none, &f->failure), -ENOENT);
+        assert_int_equal(check_database(&f->operation, scratch("db/atocore.db"), none, &f->failure),
+                -ENOENT);
 }
 
 #define ON_ROOT(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
