@@ -7,6 +7,7 @@
 
 #include "lib/backup/offsite.h"
 #include "lib/backup/subprocess.h"
+#include "lib/base/json-document.h"
 
 struct OffsiteEngine {
         const char *program; /* and its Debian package, and what offsite= begins with */
@@ -48,6 +49,11 @@ int offsite_failed(const struct Offsite *offsite, const struct Subprocess *child
 int offsite_capture(const struct Offsite *offsite, const struct Operation *operation,
         const char *const *arguments, const char *doing, char **ret_output, int *ret_status,
         struct Failure *failure);
+
+/* The array that `command` printed; JSON's null, which is none at all to some versions, is NULL.
+ * OFFSITE_FAILED when it is no such thing. */
+int offsite_parse_array(const struct Offsite *offsite, const char *text, const char *command,
+        json_object **ret_array, struct Failure *failure);
 
 /* A new entry, cleared; NULL when memory ran out. */
 struct OffsiteCopy *offsite_list_add(struct OffsiteList *list);

@@ -16,7 +16,6 @@
 #include "lib/base/digest.h"
 #include "lib/base/json-document.h"
 
-#define JSON_DEPTH   8
 #define NO_DIRECTORY 3 /* exit status */
 
 /* "2026/04/07 06:00:00 ERROR : x: y": the time is ours to tell. */
@@ -87,17 +86,11 @@ static int take_file(json_object *file, struct OffsiteList *list) {
 static int take_files(const struct Offsite *offsite, const char *text, struct OffsiteList *list,
         struct Failure *failure) {
         _cleanup_json_ json_object *files = NULL;
-        _cleanup_free_ char *problem = NULL;
-        int r = json_document_parse(text, strlen(text), JSON_DEPTH, &files, &problem);
+        int r = offsite_parse_array(offsite, text, "rclone lsjson", &files, failure);
 
-        if (r == -ENOMEM)
-                return failure_out_of_memory(failure);
-        if (r < 0 || !json_object_is_type(files, json_type_array))
-                return failure_set(failure, EVENT_OFFSITE_FAILED, EBADMSG, offsite->shown,
-                        "Cannot understand what rclone lists of %s: %s; run rclone lsjson there by "
-                        "hand",
-                        offsite->shown, problem ? problem : "no array");
-        for (size_t i = 0; i < json_object_array_length(files); i++)
+        if (r < 0)
+                return r;
+        for (size_t i = 0; files && i < json_object_array_length(files); i++)
                 if (take_file(json_object_array_get_idx(files, i), list) < 0)
                         return failure_out_of_memory(failure);
         return 0;
@@ -179,6 +172,22 @@ static int compare(const struct Offsite *offsite, const struct Operation *operat
                           offsite, copy, "what was read back has another SHA-256", failure);
 }
 
+/* Where nothing here tells its digest, its length is all there is to go by. */
+static int read_whole(const struct Offsite *offsite, const struct Operation *operation,
+        const char *place, int fd, const char *what, const struct OffsiteCopy *copy,
+        struct Failure *failure) {
+        char digest[DIGEST_HEX_SIZE];
+        uint64_t bytes;
+        int r;
+
+        r = read_back(offsite, operation, place, fd, what, copy->bytes, digest, &bytes, failure);
+        if (r < 0)
+                return r;
+        return bytes == copy->bytes
+                ? 0
+                : offsite_mismatch(offsite, copy, "it is shorter than is said", failure);
+}
+
 static int run(const struct Offsite *offsite, const struct Operation *operation, const char *verb,
         const char *from, const char *to, const char *doing, struct Failure *failure) {
         return offsite_capture(offsite, operation,
@@ -234,39 +243,21 @@ static int send(const struct Offsite *offsite, const struct Operation *operation
 static int verify(const struct Offsite *offsite, const struct Operation *operation,
         const struct OffsiteItem *item, const struct OffsiteCopy *copy, struct Failure *failure) {
         _cleanup_free_ char *place = place_of(offsite, "", copy->id);
-        char digest[DIGEST_HEX_SIZE];
-        uint64_t bytes;
-        int r;
 
         if (!place)
                 return failure_out_of_memory(failure);
         if (item)
                 return compare(offsite, operation, item, place, copy, failure);
-        r = read_back(offsite, operation, place, -1, "Reading back, bytes", copy->bytes, digest,
-                &bytes, failure);
-        if (r < 0)
-                return r;
-        return bytes == copy->bytes
-                ? 0
-                : offsite_mismatch(offsite, copy, "it is shorter than is said", failure);
+        return read_whole(offsite, operation, place, -1, "Reading back, bytes", copy, failure);
 }
 
 static int fetch(const struct Offsite *offsite, const struct Operation *operation,
         const struct OffsiteCopy *copy, int fd, struct Failure *failure) {
         _cleanup_free_ char *place = place_of(offsite, "", copy->id);
-        char digest[DIGEST_HEX_SIZE];
-        uint64_t bytes;
-        int r;
 
         if (!place)
                 return failure_out_of_memory(failure);
-        r = read_back(offsite, operation, place, fd, "Fetching, bytes", copy->bytes, digest, &bytes,
-                failure);
-        if (r < 0)
-                return r;
-        return bytes == copy->bytes
-                ? 0
-                : offsite_mismatch(offsite, copy, "it is shorter than is said", failure);
+        return read_whole(offsite, operation, place, fd, "Fetching, bytes", copy, failure);
 }
 
 static int remove_copies(const struct Offsite *offsite, const struct Operation *operation,

@@ -112,17 +112,10 @@ static int take_snapshot(
 static int take_snapshots(const struct Offsite *offsite, const char *text, struct OffsiteList *list,
         struct Failure *failure) {
         _cleanup_json_ json_object *snapshots = NULL;
-        _cleanup_free_ char *problem = NULL;
-        int r = json_document_parse(text, strlen(text), JSON_DEPTH, &snapshots, &problem);
+        int r = offsite_parse_array(offsite, text, "restic snapshots --json", &snapshots, failure);
 
-        if (r == -ENOMEM)
-                return failure_out_of_memory(failure);
-        /* None at all is null to some versions. */
-        if (r < 0 || (snapshots && !json_object_is_type(snapshots, json_type_array)))
-                return failure_set(failure, EVENT_OFFSITE_FAILED, EBADMSG, offsite->shown,
-                        "Cannot understand what restic lists of %s: %s; run restic snapshots "
-                        "--json there by hand",
-                        offsite->shown, problem ? problem : "no array");
+        if (r < 0)
+                return r;
         for (size_t i = 0; snapshots && i < json_object_array_length(snapshots); i++)
                 if (take_snapshot(offsite, json_object_array_get_idx(snapshots, i), list) < 0)
                         return failure_out_of_memory(failure);

@@ -11,7 +11,10 @@
 #include "lib/backup/offsite-settings.h"
 #include "lib/base/digest.h"
 #include "lib/base/file-io.h"
+#include "lib/base/json-document.h"
 #include "lib/base/text.h"
+
+#define JSON_DEPTH 16
 
 #define BUFFER_SIZE ((size_t) 256 << 10)
 /* A list of very many copies; beyond that something else answers. */
@@ -94,6 +97,22 @@ struct OffsiteList *offsite_list_free(struct OffsiteList *list) {
         free(list->copies);
         free(list);
         return NULL;
+}
+
+int offsite_parse_array(const struct Offsite *offsite, const char *text, const char *command,
+        json_object **ret_array, struct Failure *failure) {
+        _cleanup_json_ json_object *array = NULL;
+        _cleanup_free_ char *problem = NULL;
+        int r = json_document_parse(text, strlen(text), JSON_DEPTH, &array, &problem);
+
+        if (r == -ENOMEM)
+                return failure_out_of_memory(failure);
+        if (r < 0 || (array && !json_object_is_type(array, json_type_array)))
+                return failure_set(failure, EVENT_OFFSITE_FAILED, EBADMSG, offsite->shown,
+                        "Cannot understand what `%s` lists of %s: %s; run it there by hand",
+                        command, offsite->shown, problem ? problem : "no array");
+        *ret_array = STEAL(array);
+        return 0;
 }
 
 struct OffsiteCopy *offsite_list_add(struct OffsiteList *list) {
