@@ -7,7 +7,7 @@
 #include "daemon/document.h"
 #include "daemon/handlers.h"
 #include "daemon/health.h"
-#include "lib/backup/drill.h"
+#include "lib/backup/drill-result.h"
 #include "lib/backup/metadata.h"
 #include "lib/backup/snapshot.h"
 

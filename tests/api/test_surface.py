@@ -5,6 +5,7 @@ import json
 import re
 import sqlite3
 
+from support import build
 from support.api import is_time, problem
 from support.run import run
 
@@ -15,6 +16,12 @@ CHUNK = {"chunk_id", "source_file", "title", "heading_path", "start_line", "end_
 def keys(document, *names):
     assert set(document) >= set(names), set(names) - set(document)
     return document
+
+
+def test_the_daemon_carries_no_library_that_only_operations_need():
+    """libcurl brings two dozen others along, each of which costs at every start."""
+    linked = run(["ldd", build.program("atocored")]).expect(0).stdout
+    assert "libmicrohttpd" in linked and "libcurl" not in linked
 
 
 def test_stats(filled, daemon):
