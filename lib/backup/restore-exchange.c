@@ -56,16 +56,6 @@ static int move(const char *from, const char *to, struct Failure *failure) {
         return failure_set_write(failure, errno, to, "move the restored data to");
 }
 
-static int sync_parent(const char *path, struct Failure *failure) {
-        _cleanup_free_ char *parent = strndup(path, (size_t) (strrchr(path, '/') - path));
-        int r;
-
-        if (!parent)
-                return failure_out_of_memory(failure);
-        r = sync_directory_at(AT_FDCWD, parent);
-        return r < 0 ? failure_set_write(failure, -r, parent, "sync") : 0;
-}
-
 /* Swaps two names that both exist. Without RENAME_EXCHANGE power may go …
  *   after the first rename   target absent, aside: the old one     forward() and back() both see it
  *   after the second         target new, aside: the old one        the same
@@ -145,9 +135,10 @@ static int each(struct Restore *restore,
                         r = step(item, aside, &where, restore->committed, failure);
                 if (r < 0)
                         return r;
-                r = sync_parent(item->target, failure);
+                r = sync_parent(item->target);
                 if (r < 0)
-                        return r;
+                        return failure_set_write(
+                                failure, -r, item->target, "sync the directory of");
         }
         return 0;
 }

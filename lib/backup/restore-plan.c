@@ -164,8 +164,8 @@ static int read_manifest(
         return 0;
 }
 
-int restore_plan_items(const struct Operation *operation, const char *path, struct Restore *restore,
-        struct Manifest **ret_manifest, struct Failure *failure) {
+int restore_plan_items(const char *path, struct Restore *restore, struct Manifest **ret_manifest,
+        struct Failure *failure) {
         _cleanup_close_ int dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         _cleanup_manifest_ struct Manifest *manifest = NULL;
         _cleanup_json_ json_object *metadata = NULL;
@@ -173,7 +173,6 @@ int restore_plan_items(const struct Operation *operation, const char *path, stru
         const char *problem;
         int r;
 
-        (void) operation;
         if (dir_fd < 0)
                 return failure_set_read(failure, errno, path, "open");
         r = metadata_read(dir_fd, &metadata, &problem);

@@ -17,8 +17,8 @@ int restore_plan_steps(const struct Layout *layout, struct Restore *restore, con
 /* Reads what the directory `path`, laid out like a snapshot, has to give: actions, bytes, counts.
  * *ret_manifest is NULL where there is none. RESTORE_REFUSED when it comes from another host and
  * restore->force is not set. */
-int restore_plan_items(const struct Operation *operation, const char *path, struct Restore *restore,
-        struct Manifest **ret_manifest, struct Failure *failure);
+int restore_plan_items(const char *path, struct Restore *restore, struct Manifest **ret_manifest,
+        struct Failure *failure);
 
 /* The same of an archive, which is read through for it. What is wrong with it is in the report. */
 int restore_plan_archive(const struct Operation *operation, const struct RestoreOptions *options,

@@ -270,12 +270,6 @@ int restore_safety_remove_abandoned(const struct Layout *layout, struct Failure 
 
 /* Publishing. */
 
-static int sync_parent(const char *path) {
-        _cleanup_free_ char *parent = strndup(path, (size_t) (strrchr(path, '/') - path));
-
-        return parent ? sync_directory_at(AT_FDCWD, parent) : -ENOMEM;
-}
-
 /* Power gone …
  *   before a rename                 it is where it was staged, and the next run takes it from there
  *   after that of a copy            it is in both places, and the next run removes the staged one

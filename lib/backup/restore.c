@@ -182,8 +182,7 @@ static int plan(struct RestoreRun *run) {
         if (archive && run->restore->dry_run)
                 r = plan_archive(run);
         else
-                r = restore_plan_items(
-                        run->operation, run->directory, run->restore, &run->manifest, run->failure);
+                r = restore_plan_items(run->directory, run->restore, &run->manifest, run->failure);
         if (r < 0)
                 return r;
         r = restore_plan_targets(run->restore, run->failure);

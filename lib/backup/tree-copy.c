@@ -243,7 +243,7 @@ int tree_copy(struct TreeCopy *copy, const char *path, const char *target, const
 }
 
 /* Files and directories below `path`, each before the directory that it is in. */
-static int adopt_below(const struct Operation *operation, const char *path, const char *like,
+int tree_adopt(const struct Operation *operation, const char *path, const char *like,
         struct Failure *failure) {
         _cleanup_close_ int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         _cleanup_closedir_ DIR *stream = NULL;
@@ -267,7 +267,7 @@ static int adopt_below(const struct Operation *operation, const char *path, cons
                 like_below = join(like, found->d_name);
                 if (!below || !like_below)
                         return failure_out_of_memory(failure);
-                r = adopt_below(operation, below, like_below, failure);
+                r = tree_adopt(operation, below, like_below, failure);
                 if (r < 0)
                         return r;
         }
@@ -277,11 +277,6 @@ static int adopt_below(const struct Operation *operation, const char *path, cons
         if (r < 0)
                 return r;
         return fsync(fd) < 0 ? failure_set_write(failure, errno, path, "write back") : 0;
-}
-
-int tree_adopt(const struct Operation *operation, const char *path, const char *like,
-        struct Failure *failure) {
-        return adopt_below(operation, path, like, failure);
 }
 
 static uint64_t size_at(int dir_fd, const char *name) {

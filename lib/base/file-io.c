@@ -206,6 +206,13 @@ int sync_directory_at(int dir_fd, const char *path) {
         return fsync(fd) < 0 ? -errno : 0;
 }
 
+int sync_parent(const char *path) {
+        const char *slash = strrchr(path, '/');
+        _cleanup_free_ char *parent = strndup(path, slash == path ? 1 : (size_t) (slash - path));
+
+        return parent ? sync_directory_at(AT_FDCWD, parent) : -ENOMEM;
+}
+
 int make_directory_at(int dir_fd, const char *path) {
         struct stat st;
 

@@ -47,6 +47,8 @@ int remove_temporaries_at(int dir_fd, const char *name);
 
 /* fsync of the directory `path`, or of dir_fd itself for ".". */
 int sync_directory_at(int dir_fd, const char *path);
+/* The same for the directory that the absolute `path` is in. */
+int sync_parent(const char *path);
 
 /* fsync of all files and directories below and of `name` itself, last. What is neither of them is
  * an error; files with further links are taken for linked from elsewhere and synced there. */

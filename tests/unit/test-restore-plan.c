@@ -28,7 +28,7 @@ static struct Restore *begin(struct Fixture *f, bool raw, const char *metadata) 
 static int plan(struct Fixture *f, struct Restore *restore) {
         _cleanup_manifest_ struct Manifest *manifest = NULL;
 
-        return restore_plan_items(&f->operation, scratch("from"), restore, &manifest, &f->failure);
+        return restore_plan_items(scratch("from"), restore, &manifest, &f->failure);
 }
 
 static void test_what_the_snapshot_does_not_have_is_left(void **state) {
