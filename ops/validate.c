@@ -12,6 +12,7 @@
 
 #include "lib/backup/archive-check.h"
 #include "lib/backup/check.h"
+#include "lib/backup/safety-seal.h"
 #include "lib/backup/snapshot.h"
 #include "lib/backup/staging.h"
 #include "lib/base/text.h"
@@ -353,6 +354,22 @@ static void emit_started(const struct Command *command, const struct Validation 
         }
 }
 
+/* What is wrong with one safety snapshot says nothing of the others. */
+static int seal_safety(
+        const struct Operation *operation, struct Failure *worst, struct Failure *failure) {
+        _cleanup_failure_ struct Failure why = { 0 };
+        int r = safety_seal_all(operation, &why);
+
+        if (r == -ENOMEM || r == -EINTR || r == -EAGAIN) {
+                *failure = why;
+                why = (struct Failure){ 0 };
+                return r;
+        }
+        if (r < 0)
+                keep_worse(worst, &why);
+        return 0;
+}
+
 static int validate(struct Command *command, struct Operation *operation,
         struct Validation *validation, struct Failure *failure) {
         _cleanup_failure_ struct Failure worst = { 0 };
@@ -362,15 +379,17 @@ static int validate(struct Command *command, struct Operation *operation,
         if (r < 0)
                 return r;
         emit_started(command, validation);
-        for (size_t i = 0; i < validation->n_targets; i++) {
+        for (size_t i = 0; i < validation->n_targets && r >= 0; i++) {
                 operation_progress(operation, "Validating", i, validation->n_targets);
                 r = validate_one(
                         command, operation, &validation->targets[i], validation, &worst, failure);
-                if (r < 0) {
-                        if (failure_is_set(&worst)) /* found before we were stopped */
-                                event_emit_failure(&worst);
-                        return r;
-                }
+        }
+        if (r >= 0 && validation->all)
+                r = seal_safety(operation, &worst, failure);
+        if (r < 0) {
+                if (failure_is_set(&worst)) /* found before we were stopped */
+                        event_emit_failure(&worst);
+                return r;
         }
         if (command->json) {
                 r = print_reports(validation, validation->n_targets, failure);

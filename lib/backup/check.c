@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "lib/backup/check-database.h"
 #include "lib/backup/check-report.h"
 #include "lib/backup/digest-job.h"
 #include "lib/backup/manifest.h"
@@ -14,7 +15,6 @@
 #include "lib/backup/state.h"
 #include "lib/base/file-io.h"
 #include "lib/base/lock.h"
-#include "lib/base/sqlite.h"
 
 /* One run over one directory. */
 struct Check {
@@ -205,56 +205,6 @@ static int check_missing(struct Check *check) {
                         "listed in " MANIFEST_NAME);
                 if (r < 0)
                         return r;
-        }
-        return 0;
-}
-
-int check_database(const struct Operation *operation, const char *path, struct CheckReport *report,
-        struct Failure *failure) {
-        _cleanup_failure_ struct Failure why = { 0 };
-        _cleanup_free_ char *problem = NULL, *unchecked = NULL, *table = NULL;
-        _cleanup_sqlite_ sqlite3 *db = NULL;
-        uint64_t violations = 0;
-        int r;
-
-        r = sqlite_open(path, SQLITE_MODE_IMMUTABLE, &db, &why);
-        if (r < 0 && r != -EBADMSG)
-                return failure_set(
-                        failure, why.event, why.error, why.path, "%s", failure_message(&why));
-        if (r < 0) {
-                r = check_report_add(report, FINDING_DB_OPEN_FAILED, SEVERITY_ERROR,
-                        SNAPSHOT_DATABASE, "%s", failure_message(&why));
-                return r < 0 ? failure_out_of_memory(failure) : 0;
-        }
-
-        r = sqlite_check_integrity(operation, db, &problem, &unchecked, failure);
-        if (r < 0)
-                return r;
-        if (problem &&
-                check_report_add(report, FINDING_DB_INTEGRITY_CHECK_FAILED, SEVERITY_ERROR,
-                        SNAPSHOT_DATABASE, "%s", problem) < 0)
-                return failure_out_of_memory(failure);
-        if (unchecked &&
-                check_report_add(report, FINDING_DB_INTEGRITY_CHECK_FAILED, SEVERITY_WARNING,
-                        SNAPSHOT_DATABASE, "not checked: %s", unchecked) < 0)
-                return failure_out_of_memory(failure);
-        if (problem)
-                return 0; /* what a damaged table says about its references is no news */
-
-        r = sqlite_check_foreign_keys(db, &violations, &table, &why);
-        if (r == -ENOMEM || r == -EINTR)
-                return failure_set(
-                        failure, why.event, why.error, why.path, "%s", failure_message(&why));
-        if (r < 0 || violations > 0) {
-                r = r < 0
-                        ? check_report_add(report, FINDING_DB_FOREIGN_KEY_CHECK_FAILED,
-                                  SEVERITY_WARNING, SNAPSHOT_DATABASE, "%s", failure_message(&why))
-                        : check_report_add(report, FINDING_DB_FOREIGN_KEY_CHECK_FAILED,
-                                  SEVERITY_WARNING, SNAPSHOT_DATABASE,
-                                  "%ju rows without their parent, first in table %s",
-                                  (uintmax_t) violations, table);
-                if (r < 0)
-                        return failure_out_of_memory(failure);
         }
         return 0;
 }

@@ -56,11 +56,6 @@ struct CheckReport {
         uint64_t duration_ms;
 };
 
-/* The open, integrity and foreign key findings of the database file `path` alone; what could not be
- * looked at is a warning. A failure means that it could not be told. */
-int check_database(const struct Operation *operation, const char *path, struct CheckReport *report,
-        struct Failure *failure);
-
 const char *finding_code_name(enum FindingCode code); /* "checksum_mismatch" */
 /* "code: path: detail" on one line, escaped; caller frees; NULL when memory ran out. */
 char *finding_text(const struct Finding *finding);

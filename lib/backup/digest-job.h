@@ -5,11 +5,11 @@
  * SHA-256 of one large file on a thread of its own, while the caller checks the same file.
  */
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "lib/base/digest.h"
+#include "lib/base/task.h"
 
 struct DigestJob {
         int dir_fd; /* borrowed; must stay open until the job ended */
@@ -21,12 +21,10 @@ struct DigestJob {
         uint64_t size;
 
         int result;
-        bool running;
-        pthread_t thread;
+        struct Task task;
 };
 
-/* Set dir_fd, path and sync before; the struct must not move afterwards. Where no thread can be had
- * the work is done at once. */
+/* Set dir_fd, path and sync before; the struct must not move afterwards. */
 void digest_job_start(struct DigestJob *job);
 /* 0 or the -errno of open, read or fsync. May be called again; without a start it is -EINVAL. */
 int digest_job_wait(struct DigestJob *job);

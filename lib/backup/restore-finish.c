@@ -221,22 +221,6 @@ static void warn_of_what_stays(const struct RestoreRun *run) {
                         "sources, or leave it: hits whose chunk is gone are filtered out as stale");
 }
 
-/* The root is served again meanwhile; without checksums the safety snapshot is whole all the same.
- */
-static void seal(struct RestoreRun *run) {
-        _cleanup_failure_ struct Failure why = { 0 };
-
-        run->store = lock_release(run->store);
-        run->gate = lock_release(run->gate);
-        if (run->restore->safety[0] &&
-                restore_safety_seal(run->operation, run->restore->safety, &why) < 0)
-                operation_notice(run->operation,
-                        &(const struct Event){
-                                .id = EVENT_RESTORE_WARNING, .path = why.path, .error = why.error },
-                        "The safety snapshot %s is whole but has no checksums: %s",
-                        run->restore->safety, failure_message(&why));
-}
-
 /*
  * From the journal to its end. Power gone …
  *   before or in the exchange   --resume exchanges the rest, or --rollback what was exchanged
@@ -263,7 +247,6 @@ int restore_finish(struct RestoreRun *run) {
                 r = keep(run, &cause);
         if (r < 0)
                 return interrupted(run, "What was restored is live", &cause);
-        seal(run);
         warn_of_what_stays(run);
         return 0;
 }

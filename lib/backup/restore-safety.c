@@ -17,7 +17,6 @@
 #include "lib/base/json-build.h"
 
 #define COPY_PREFIX ".copy-"
-#define SUMS_SUFFIX ".tmp-" /* of what write_file_atomic_at() leaves when it is killed */
 
 /* 1, 0, or the failure that it cannot be told. */
 static int exists(const char *path, struct Failure *failure) {
@@ -236,14 +235,6 @@ static int remove_abandoned(int dir_fd, const char *name) {
         return errno != 0 ? -errno : remove_tree_at(dir_fd, name);
 }
 
-/* What was to become checksums. */
-static int remove_unsealed(int dir_fd, const char *stamp) {
-        char path[STAMP_SIZE + sizeof MANIFEST_NAME];
-
-        (void) snprintf(path, sizeof path, "%.*s/" MANIFEST_NAME, (int) STAMP_SIZE - 1, stamp);
-        return remove_temporaries_at(dir_fd, path);
-}
-
 int restore_safety_remove_abandoned(const struct Layout *layout, struct Failure *failure) {
         _cleanup_closedir_ DIR *stream = opendir(layout->pre_restore);
         struct dirent *entry;
@@ -254,13 +245,10 @@ int restore_safety_remove_abandoned(const struct Layout *layout, struct Failure 
                         ? 0
                         : failure_set_read(failure, errno, layout->pre_restore, "open");
         while (errno = 0, (entry = readdir(stream))) {
-                if (stamp_is_valid(entry->d_name))
-                        r = remove_unsealed(dirfd(stream), entry->d_name);
-                else if (strncmp(entry->d_name, SNAPSHOT_PARTIAL_PREFIX,
-                                 strlen(SNAPSHOT_PARTIAL_PREFIX)) == 0)
-                        r = remove_abandoned(dirfd(stream), entry->d_name);
-                else
+                if (strncmp(entry->d_name, SNAPSHOT_PARTIAL_PREFIX,
+                            strlen(SNAPSHOT_PARTIAL_PREFIX)) != 0)
                         continue;
+                r = remove_abandoned(dirfd(stream), entry->d_name);
                 if (r < 0)
                         return failure_set_write_at(
                                 failure, -r, layout->pre_restore, entry->d_name, "remove");
@@ -357,76 +345,6 @@ int restore_safety_publish(
                         return r;
         }
         return 0;
-}
-
-/* Sealing. */
-
-static int hash_tree(const struct Operation *operation, int dir_fd, const char *path,
-        struct Manifest *manifest, struct Failure *failure) {
-        _cleanup_close_ int fd = openat(
-                dir_fd, path[0] ? path : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        _cleanup_closedir_ DIR *stream = fd < 0 ? NULL : fdopendir(fd);
-        struct dirent *entry;
-
-        if (!stream)
-                return failure_set_read(failure, errno, path, "read the directory");
-        fd = -1; /* the stream has it now */
-        while (errno = 0, (entry = readdir(stream))) {
-                _cleanup_free_ char *name = NULL;
-                _cleanup_close_ int file = -1;
-                char digest[DIGEST_HEX_SIZE];
-                struct stat st;
-                int r;
-
-                if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-                        continue;
-                r = operation_check(operation, failure);
-                if (r < 0)
-                        return r;
-                if (asprintf(&name, "%s%s%s", path, path[0] ? "/" : "", entry->d_name) < 0) {
-                        name = NULL;
-                        return failure_out_of_memory(failure);
-                }
-                if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                        return failure_set_read(failure, errno, name, "examine");
-                if (S_ISDIR(st.st_mode)) {
-                        r = hash_tree(operation, dir_fd, name, manifest, failure);
-                        if (r < 0)
-                                return r;
-                }
-                if (!S_ISREG(st.st_mode) || strstr(name, MANIFEST_NAME SUMS_SUFFIX))
-                        continue;
-                file = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-                r = file < 0 ? -errno : digest_fd(file, digest, NULL);
-                if (r < 0)
-                        return failure_set_read(failure, -r, name, "read");
-                if (manifest_add(manifest, name, digest) < 0)
-                        return failure_out_of_memory(failure);
-        }
-        return errno != 0 ? failure_set_read(failure, errno, path, "read the directory") : 0;
-}
-
-int restore_safety_seal(
-        const struct Operation *operation, const char *stamp, struct Failure *failure) {
-        _cleanup_free_ char *path = safety_path(operation->layout, "", stamp, ""), *text = NULL;
-        _cleanup_manifest_ struct Manifest *manifest = manifest_new();
-        _cleanup_close_ int fd = -1;
-        size_t size;
-        int r;
-
-        if (!path || !manifest)
-                return failure_out_of_memory(failure);
-        fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (fd < 0)
-                return failure_set_read(failure, errno, path, "open");
-        r = hash_tree(operation, fd, "", manifest, failure);
-        if (r < 0)
-                return r;
-        manifest_sort(manifest);
-        if (manifest_format(manifest, &text, &size) < 0)
-                return failure_out_of_memory(failure);
-        r = write_file_atomic_at(fd, MANIFEST_NAME, text, size);
-        return r < 0 ? failure_set_write_at(failure, -r, path, MANIFEST_NAME, "write") : 0;
 }
 
 /* Finding one. */

@@ -4,11 +4,11 @@
 /*
  * backups/pre-restore/<stamp>: what a restore replaced, laid out like a snapshot, as it was: with
  * -wal and -shm, sound or not. It is moved there; only where backups/ is on another file system it
- * is copied. Its SHA256SUMS is written last, when the root is being served again.
+ * is copied. Its SHA256SUMS comes with the next validation of all snapshots (safety-seal.h): hashing
+ * what was replaced would keep who waits for the restore waiting.
  *
  *   prepared   .partial-<stamp>/, with copies where they are needed   power gone: a leftover
  *   published  moved into it, part by part, then <stamp>/             --resume moves the rest
- *   sealed     the same, with SHA256SUMS                              whole, without checksums
  */
 
 #include "lib/backup/restore.h"
@@ -23,15 +23,13 @@ int restore_safety_prepare(
         const struct Operation *operation, const struct Restore *restore, struct Failure *failure);
 /* Takes that back. */
 void restore_safety_discard(const struct Layout *layout, const struct Restore *restore);
-/* Removes what restores that died prepared or had not sealed yet; what they moved stays. */
+/* Removes what restores that died prepared; what they moved stays. */
 int restore_safety_remove_abandoned(const struct Layout *layout, struct Failure *failure);
 
 /* After what was live has become what was staged, and there is no way back: renames only. Can be
  * taken up from wherever it was left. */
 int restore_safety_publish(
         const struct Layout *layout, const struct Restore *restore, struct Failure *failure);
-int restore_safety_seal(
-        const struct Operation *operation, const char *stamp, struct Failure *failure);
 
 /* Was there none when the safety snapshot with this metadata (maybe NULL) was made? */
 bool restore_safety_was_absent(struct json_object *metadata, enum RestoreItemKind kind);

@@ -48,7 +48,8 @@ static int move(struct TreeCopy *tree, const struct RestoreItem *item, struct Fa
 }
 
 /* Copied as fast as the file system can, and then read once for all: its checksum, its integrity,
- * and the way to the disk. */
+ * and the way to the disk. Of a clone that is read which may be in memory, and is not twice there:
+ * both are the same blocks. */
 static int copy_and_validate(struct TreeCopy *tree, const struct RestoreItem *item,
         const struct RestoreStaging *staging, struct Failure *failure) {
         _cleanup_free_ char *database = NULL;
@@ -61,10 +62,12 @@ static int copy_and_validate(struct TreeCopy *tree, const struct RestoreItem *it
         }
         plain.manifest = NULL;
         plain.later = true;
+        plain.cloned = 0;
         r = copy(&plain, item, failure);
         tree->done = plain.done;
         if (r >= 0)
-                r = staging->validate(database, staging->userdata);
+                r = staging->validate(
+                        plain.cloned == plain.done ? NULL : database, staging->userdata);
         if (r < 0)
                 return r;
         r = sync_tree_at(AT_FDCWD, item->staged);

@@ -18,7 +18,8 @@ struct RestoreStaging {
         /* Is told of each item before it is staged. */
         void (*step)(const struct RestoreItem *item, void *userdata);
         /* NULL, or compares the copy of the database (a file) with its checksum, and looks into it:
-         * a check that reads it anyway. It is not compared while it is copied then. */
+         * a check that reads it anyway. It is not compared while it is copied then. `database` is
+         * NULL where the copy is a clone: it is the blocks of the snapshot's own that are live. */
         int (*validate)(const char *database, void *userdata);
         void *userdata;
 };

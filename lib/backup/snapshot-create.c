@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "lib/backup/check-database.h"
 #include "lib/backup/check-report.h"
 #include "lib/backup/digest-job.h"
 #include "lib/backup/manifest.h"

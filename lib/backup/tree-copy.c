@@ -114,6 +114,7 @@ static int copy_file(struct TreeCopy *copy, const struct Entry *entry, struct Fa
         if (!copy->later && fsync(target) < 0)
                 return cannot_write(copy, entry->path, failure);
         copy->done += bytes;
+        copy->cloned += method == COPY_CLONED ? bytes : 0;
         operation_progress(copy->operation, copy->doing, copy->done, copy->total);
         return 0;
 }

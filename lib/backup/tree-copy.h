@@ -22,7 +22,8 @@ struct TreeCopy {
         bool links;        /* links are copied as what they are; else they are an error */
         const char *doing; /* for the progress: "Copying, bytes" */
         uint64_t total;
-        uint64_t done; /* bytes so far */
+        uint64_t done;   /* bytes so far */
+        uint64_t cloned; /* those of them whose blocks are those of the source */
 };
 
 /* `path` below the source to the new `target` (absolute). What is made gets owner and mode of what

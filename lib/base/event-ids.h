@@ -23,6 +23,7 @@
         X(ARCHIVE_DONE,            "7bb3d8f5e1f240b8996f84a2afefcb0f", LOG_INFO,     0) \
         X(VALIDATE_STARTED,        "50f014271d494945b1076f7e01bd31bf", LOG_INFO,     0) \
         X(SNAPSHOT_VALID,          "b0e929278550468bb8fbced7546c30eb", LOG_INFO,     0) \
+        X(SAFETY_SEALED,           "b10180c7d3194efb93c45e1efefaa7c9", LOG_INFO,     0) \
         X(PRUNE_STARTED,           "d01965b0ca6d4ed0afb821eadeca76a8", LOG_INFO,     0) \
         X(PRUNE_DONE,              "f9bfc069ca94441899bcf3818d377365", LOG_INFO,     0) \
         X(SNAPSHOT_DELETED,        "6f5c38065baa486787cef24ecc20053d", LOG_NOTICE,   0) \

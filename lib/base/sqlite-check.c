@@ -263,7 +263,7 @@ int sqlite_check_integrity(const struct Operation *operation, sqlite3 *db, char 
         return 0;
 }
 
-int sqlite_check_foreign_keys(
+static int count_violations(
         sqlite3 *db, uint64_t *ret_violations, char **ret_table, struct Failure *failure) {
         _cleanup_statement_ sqlite3_stmt *statement = NULL;
         _cleanup_free_ char *table = NULL;
@@ -286,4 +286,14 @@ int sqlite_check_foreign_keys(
         *ret_violations = violations;
         *ret_table = STEAL(table);
         return 0;
+}
+
+int sqlite_check_foreign_keys(const struct Operation *operation, sqlite3 *db,
+        uint64_t *ret_violations, char **ret_table, struct Failure *failure) {
+        int r;
+
+        set_cancellable(db, operation);
+        r = count_violations(db, ret_violations, ret_table, failure);
+        sqlite3_progress_handler(db, 0, NULL, NULL);
+        return r;
 }

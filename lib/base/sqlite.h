@@ -91,6 +91,6 @@ int sqlite_check_integrity(const struct Operation *operation, sqlite3 *db, char 
         char **ret_unchecked, struct Failure *failure);
 /* PRAGMA foreign_key_check: number of violating rows, and the table of the first (NULL when there
  * is none; caller frees). DATABASE_FAILED where the schema does not let it be told: a parent
- * without that key. */
-int sqlite_check_foreign_keys(
-        sqlite3 *db, uint64_t *ret_violations, char **ret_table, struct Failure *failure);
+ * without that key. INTERRUPTED when cancelled. */
+int sqlite_check_foreign_keys(const struct Operation *operation, sqlite3 *db,
+        uint64_t *ret_violations, char **ret_table, struct Failure *failure);

@@ -41,8 +41,6 @@ def measure_on(report, where, database, rounds, at_most):
     def ours():
         child = measure.operation("atocore-restore", root, "--quiet", snapshot.name)
         [kept] = (root.backups / "pre-restore").iterdir()
-        if not (kept / "SHA256SUMS").exists():
-            raise measure.Broken(f"{kept} has no checksums")
         shutil.rmtree(kept)
         memory.append(child.memory)
         return child.seconds

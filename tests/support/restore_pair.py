@@ -71,16 +71,16 @@ class Pair:
             assert live == self.new, result
         else:
             assert live == self.old, result
-        self.assert_clean(live == self.new, sealed=journal)
+        self.assert_clean(live == self.new)
         return live == self.new
 
-    def assert_clean(self, done, sealed=True):
+    def assert_clean(self, done):
         assert not self.journal.exists()
         left = leftovers(self.root)
         assert not left, left
         kept = safeties(self.root)
         if done:
             [stamp] = kept
-            assert_safety_whole(self.root, stamp, self.held[self.old], sealed=sealed)
+            assert_safety_whole(self.root, stamp, self.held[self.old])
         else:
             assert kept == []

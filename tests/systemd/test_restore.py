@@ -240,6 +240,7 @@ def test_what_was_replaced_is_kept_and_comes_back(changed):
     assert pack(changed) == changed.new
     [safety] = kept(changed)
     assert (safety / "chroma/segment/data_level0.bin").read_text() == "other vectors\n"
+    changed.systemctl("start", "atocore-validate.service")
     changed.shell(f"cd {ROOT}/backups/pre-restore/{safety.name} && "
                   "sha256sum --check --quiet --strict SHA256SUMS")
     changed.run("atocore-restore", "--rollback")

@@ -2,6 +2,7 @@
 
 #include <ftw.h>
 
+#include "lib/backup/check-database.h"
 #include "lib/backup/check-report.h"
 #include "lib/backup/manifest.h"
 #include "tests/unit/backup-fixture.h"

@@ -5,6 +5,7 @@
 
 #include "lib/backup/restore-journal.h"
 #include "lib/backup/restore-safety.h"
+#include "lib/backup/safety-seal.h"
 #include "tests/unit/backup-fixture.h"
 
 /* A restore whose exchange is done: what was there ("old") is where the new one was staged. */
@@ -55,8 +56,7 @@ static void test_what_was_there_is_moved_and_a_second_time_does_no_harm(void **s
                         MUST(rename(scratch("backups/pre-restore/" NOW_STAMP "/SHA256SUMS"),
                                      scratch("backups/pre-restore/" NOW_STAMP
                                              "/.SHA256SUMS.tmp-0123456789abcdef")) == 0);
-                assert_success(f, restore_safety_seal(&f->operation, restore->safety, &f->failure));
-                assert_success(f, restore_safety_remove_abandoned(f->layout, &f->failure));
+                assert_success(f, safety_seal_all(&f->operation, &f->failure));
                 assert_int_equal(scratch_entries(scratch("backups/pre-restore/" NOW_STAMP)), 4);
         }
 }

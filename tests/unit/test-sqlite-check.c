@@ -432,7 +432,7 @@ static void test_violated_foreign_keys_are_counted(void **state) {
                 (void) unlink(scratch("x.db"));
                 database_make(scratch("x.db"), rows[i].sql);
                 assert_int_equal(sqlite_open(scratch("x.db"), SQLITE_MODE_IMMUTABLE, &db, NULL), 0);
-                assert_int_equal(sqlite_check_foreign_keys(db, &n, &table, NULL), 0);
+                assert_int_equal(sqlite_check_foreign_keys(NULL, db, &n, &table, NULL), 0);
                 assert_int_equal(n, rows[i].n);
                 if (rows[i].table)
                         assert_string_equal(table, rows[i].table);
@@ -452,7 +452,7 @@ static void test_foreign_key_that_cannot_be_checked_is_told(void **state) {
                 FAMILY "CREATE TABLE named(name REFERENCES parent(name));"
                        "INSERT INTO named VALUES ('x');");
         assert_int_equal(sqlite_open(scratch("x.db"), SQLITE_MODE_IMMUTABLE, &db, NULL), 0);
-        assert_int_equal(sqlite_check_foreign_keys(db, &n, &table, &failure), -EIO);
+        assert_int_equal(sqlite_check_foreign_keys(NULL, db, &n, &table, &failure), -EIO);
         assert_int_equal(failure.event, EVENT_DATABASE_FAILED);
         assert_contains(failure.message, "foreign key mismatch");
         assert_null(table);
