@@ -261,6 +261,12 @@ static void print_findings(const struct Target *target, const struct CheckReport
         }
 }
 
+/* What would keep us from the next one as well. */
+static bool ends_all(int r, const struct Failure *why) {
+        return r == -ENOMEM || r == -EINTR || r == -EAGAIN ||
+                (r < 0 && why->event == EVENT_RESTORE_INTERRUPTED);
+}
+
 /* Snapshots are always looked at in depth. */
 static int check(const struct Operation *operation, const struct Validation *validation,
         const struct Target *target, struct CheckReport **ret_report, struct Failure *failure) {
@@ -278,7 +284,7 @@ static int validate_one(struct Command *command, const struct Operation *operati
         int r;
 
         r = check(operation, validation, target, &report, &why);
-        if (r == -ENOMEM || r == -EINTR || r == -EAGAIN) {
+        if (ends_all(r, &why)) {
                 *failure = why;
                 why = (struct Failure){ 0 };
                 return r;
@@ -360,7 +366,7 @@ static int seal_safety(
         _cleanup_failure_ struct Failure why = { 0 };
         int r = safety_seal_all(operation, &why);
 
-        if (r == -ENOMEM || r == -EINTR || r == -EAGAIN) {
+        if (ends_all(r, &why)) {
                 *failure = why;
                 why = (struct Failure){ 0 };
                 return r;

@@ -4,8 +4,7 @@
 /*
  * backups/pre-restore/<stamp>: what a restore replaced, laid out like a snapshot, as it was: with
  * -wal and -shm, sound or not. It is moved there; only where backups/ is on another file system it
- * is copied. Its SHA256SUMS comes with the next validation of all snapshots (safety-seal.h): hashing
- * what was replaced would keep who waits for the restore waiting.
+ * is copied. Its SHA256SUMS comes with the next validation of all snapshots (safety-seal.h).
  *
  *   prepared   .partial-<stamp>/, with copies where they are needed   power gone: a leftover
  *   published  moved into it, part by part, then <stamp>/             --resume moves the rest
