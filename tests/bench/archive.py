@@ -12,12 +12,12 @@ ROUNDS = 5
 MEMORY_MAX = 128 * MIB
 
 
-def measure_archive(report, scratch, database):
+def measure_archive(report, scratch, inputs):
     need("tar")
     need("zstd")
     measure.need_space(scratch, 6 << 30)
     root = Root(scratch / "root")
-    shutil.copyfile(database.path, root.database)
+    shutil.copyfile(inputs.database.path, root.database)
     measure.operation("atocore-backup", root, "--quiet")
     root.database.unlink()
     [stamp] = root.stamps()

@@ -49,10 +49,10 @@ def integrity_check(path):
     return done.seconds
 
 
-def measure_backup(report, scratch, database):
+def measure_backup(report, scratch, inputs):
     need("sqlite3")
     root = Root(scratch / "root")
-    shutil.copyfile(database.path, root.database)
+    shutil.copyfile(inputs.database.path, root.database)
     copy = scratch / "copy.db"
     memory = []
 
@@ -119,12 +119,12 @@ def measure_clone(report, kind, options, scratch, database):
                  statistics.median(p / o for p, o in zip(theirs, own)), "", at_least=200)
 
 
-def measure_reflink(report, scratch, database):
+def measure_reflink(report, scratch, inputs):
     need("sqlite3")
     measure.need_root("mounting a file")
     measure.need_space(scratch, 4 * BYTES)
     for kind, options in (("btrfs", ()), ("xfs", ("-m", "reflink=1"))):
         try:
-            measure_clone(report, kind, options, scratch, database)
+            measure_clone(report, kind, options, scratch, inputs.database)
         except measure.Skip as reason:
             report.skip(f"copy step, {kind}", reason)

@@ -130,8 +130,9 @@ class Report:
         value = statistics.median(o / p for o, p in zip(ours, peer))
         self.value(name, value, "", at_most, at_least)
 
-    def value(self, name, value, unit, at_most=None, at_least=None):
-        digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 0.1 else 4
+    def value(self, name, value, unit, at_most=None, at_least=None, digits=None):
+        if digits is None:
+            digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 0.1 else 4
         good = ((at_most is None or value <= at_most)
                 and (at_least is None or value >= at_least))
         target = (f"≤ {at_most:g} {unit}" if at_most is not None

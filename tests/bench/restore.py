@@ -70,13 +70,14 @@ def measure_drill(report, root, name, restore, rounds):
                  max(child.written for child in children) / size, "", at_most=1.1)
 
 
-def measure_restore(report, scratch, database):
+def measure_restore(report, scratch, inputs):
     measure.need_space(scratch, 5 * BYTES)
-    measure_on(report, (scratch, measure.file_system(scratch).split()[0]), database, ROUNDS, 1.5)
+    measure_on(report, (scratch, measure.file_system(scratch).split()[0]), inputs.database, ROUNDS,
+               1.5)
     for kind, options in (("btrfs", ()), ("xfs", ("-m", "reflink=1"))):
         try:
             measure.need_root("mounting a file")
             with mounted(kind, options, scratch) as mount:
-                measure_on(report, (mount, kind), database, CLONE_ROUNDS, 0.8)
+                measure_on(report, (mount, kind), inputs.database, CLONE_ROUNDS, 0.8)
         except measure.Skip as reason:
             report.skip(f"atocore-restore, {kind}", reason)
