@@ -8,8 +8,8 @@
 
 #include "lib/base/sqlite.h"
 
-#define CHANGES_MAX 200
-#define BYTES_MAX   (4u << 20) /* of text that waits */
+#define CHANGES_MAX 2000
+#define BYTES_MAX   (8u << 20) /* of text that waits */
 
 enum ChangeKind {
         CHANGE_PUT,

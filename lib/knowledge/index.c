@@ -6,10 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/base/json-build.h"
+#include "lib/base/json-document.h"
 #include "lib/base/sqlite.h"
 #include "lib/base/text-stream.h"
+#include "lib/base/utf8.h"
 #include "lib/knowledge/label.h"
-#include "lib/knowledge/staged-chunks.h"
+#include "lib/knowledge/term-index.h"
 
 /* Prepared once: a first ingest runs them for each file and chunk. */
 enum Statement {
@@ -17,9 +20,10 @@ enum Statement {
         INSERT_DOCUMENT,
         UPDATE_DOCUMENT,
         TOUCH_DOCUMENT,
-        DELETE_DOCUMENTS,
+        DELETE_DOCUMENT,
         DELETE_CHUNKS,
-        INSERT_CHUNKS,
+        SELECT_CHUNKS,
+        INSERT_CHUNK,
         SET_LAST_INGEST,
         STATEMENT_COUNT,
 };
@@ -36,70 +40,45 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
                 " WHERE source = ?1 AND path = ?2",
         [TOUCH_DOCUMENT] = "UPDATE documents SET size = ?2, mtime_ns = ?3, ctime_ns = ?4,"
                            " inode = ?5 WHERE id = ?1",
-        [DELETE_DOCUMENTS] = "DELETE FROM documents WHERE id IN (SELECT value FROM json_each(?1))",
-        [DELETE_CHUNKS] =
-                "DELETE FROM chunks WHERE document_id IN (SELECT value FROM json_each(?1))",
-        [INSERT_CHUNKS] =
-                "INSERT INTO chunks (document_id, ordinal, title, heading_path, keywords,"
-                " start_line, end_line, char_count, content)"
-                " SELECT document_id, ordinal, title, heading_path, keywords, start_line, end_line,"
-                " char_count, content FROM staged_chunks",
+        [DELETE_DOCUMENT] = "DELETE FROM documents WHERE id = ?1",
+        [DELETE_CHUNKS] = "DELETE FROM chunks WHERE document_id = ?1",
+        [SELECT_CHUNKS] = "SELECT id FROM chunks WHERE document_id = ?1",
+        [INSERT_CHUNK] = "INSERT INTO chunks (document_id, ordinal, title, heading_path, keywords,"
+                         " start_line, end_line, char_count, content)"
+                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         [SET_LAST_INGEST] = "INSERT INTO state (key, value) VALUES ('last_ingest_at', ?1)"
                             " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-};
-
-/* Documents whose ids wait for the statement that takes them all. */
-struct Ids {
-        int64_t *ids;
-        size_t n, allocated;
 };
 
 struct Index {
         sqlite3 *db;
         sqlite3_stmt *statements[STATEMENT_COUNT];
-        struct StagedChunks staged;
-        size_t staged_allocated;
-        struct Ids outdated; /* their chunks are to go */
-        struct Ids removed;  /* of them, those that are to go as well */
+        struct TermIndex *terms;
+        uint64_t added, removed; /* chunks, since index_apply() */
 };
 
 int index_open(sqlite3 *db, struct Index **ret_index, struct Failure *failure) {
         _cleanup_index_ struct Index *index = calloc(1, sizeof *index);
+        int r;
 
         if (!index)
                 return failure_out_of_memory(failure);
         index->db = db;
-        if (staged_chunks_register(db, &index->staged) != SQLITE_OK)
-                return sqlite_failure(db, failure, "prepare the writing of chunks");
-        for (size_t i = 0; i < STATEMENT_COUNT; i++) {
-                int r = sqlite_prepare(db, statement_texts[i], &index->statements[i], failure);
-                if (r < 0)
-                        return r;
-        }
+        r = term_index_open(db, &index->terms, failure);
+        for (size_t i = 0; r >= 0 && i < STATEMENT_COUNT; i++)
+                r = sqlite_prepare(db, statement_texts[i], &index->statements[i], failure);
+        if (r < 0)
+                return r;
         *ret_index = STEAL(index);
         return 0;
-}
-
-static void forget_staged(struct Index *index) {
-        for (size_t i = 0; i < index->staged.n; i++) {
-                free(index->staged.documents[i].title);
-                free(index->staged.documents[i].keywords);
-        }
-        index->staged.n = 0;
-        index->outdated.n = 0;
-        index->removed.n = 0;
 }
 
 struct Index *index_close(struct Index *index) {
         if (!index)
                 return NULL;
         for (size_t i = 0; i < STATEMENT_COUNT; i++)
-                (void) sqlite_finalize(index->statements[i]);
-        (void) sqlite3_create_module(index->db, "staged_chunks", NULL, NULL);
-        forget_staged(index);
-        free(index->staged.documents);
-        free(index->outdated.ids);
-        free(index->removed.ids);
+                (void) sqlite3_finalize(index->statements[i]);
+        (void) term_index_close(index->terms);
         free(index);
         return NULL;
 }
@@ -150,6 +129,20 @@ static int bind_evidence(sqlite3_stmt *statement, int parameter, const struct Ev
                 sqlite3_bind_int64(statement, parameter + 1, evidence->mtime_ns) |
                 sqlite3_bind_int64(statement, parameter + 2, evidence->ctime_ns) |
                 sqlite3_bind_int64(statement, parameter + 3, evidence->inode);
+}
+
+/* A JSON array; caller frees. */
+static char *json_array_of(char *const *strings) {
+        _cleanup_json_ json_object *array = json_object_new_array();
+        const char *text;
+
+        for (; array && *strings; strings++)
+                if (!json_append(array, json_object_new_string(*strings)))
+                        return NULL;
+        text = array ? json_object_to_json_string_ext(
+                               array, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
+                     : NULL;
+        return text ? strdup(text) : NULL;
 }
 
 /* Tags and aliases as plain words; caller frees. */
@@ -217,117 +210,94 @@ static int put_document(struct Index *index, const struct IndexDocument *documen
         return run(index, put, bound, "write a document", failure);
 }
 
-static int add_id(struct Ids *ids, int64_t id) {
-        if (ids->n == ids->allocated) {
-                size_t allocated = ids->allocated > 0 ? ids->allocated * 2 : 64;
-                int64_t *grown = reallocarray(ids->ids, allocated, sizeof *grown);
-                if (!grown)
-                        return -ENOMEM;
-                ids->ids = grown;
-                ids->allocated = allocated;
+/* The document's own row stays. */
+static int remove_chunks(struct Index *index, int64_t document, struct Failure *failure) {
+        sqlite3_stmt *select _cleanup_reset_ = index->statements[SELECT_CHUNKS];
+        sqlite3_stmt *delete _cleanup_reset_ = index->statements[DELETE_CHUNKS];
+        int r, code;
+
+        if (sqlite3_bind_int64(select, 1, document) != SQLITE_OK)
+                return failure_out_of_memory(failure);
+        while ((code = sqlite3_step(select)) == SQLITE_ROW) {
+                r = term_index_remove(index->terms, sqlite3_column_int64(select, 0), failure);
+                if (r < 0)
+                        return r;
+                index->removed++;
         }
-        ids->ids[ids->n++] = id;
-        return 0;
+        if (code != SQLITE_DONE)
+                return sqlite_failure(index->db, failure, "read chunks");
+        return run(
+                index, delete, sqlite3_bind_int64(delete, 1, document), "delete chunks", failure);
 }
 
-/* Takes title and keywords from `derived`. */
-static int stage(
-        struct Index *index, int64_t id, const struct DocumentText *text, struct Derived *derived) {
-        struct StagedChunks *staged = &index->staged;
+static int put_chunk(struct Index *index, int64_t document, size_t ordinal,
+        const struct ChunkText *chunk, struct IndexedText *text, struct Failure *failure) {
+        sqlite3_stmt *insert _cleanup_reset_ = index->statements[INSERT_CHUNK];
+        _cleanup_free_ char *heading_path = json_array_of(chunk->heading_path);
+        int r, bound;
 
-        if (staged->n == index->staged_allocated) {
-                size_t allocated = index->staged_allocated > 0 ? index->staged_allocated * 2 : 64;
-                struct StagedDocument *documents =
-                        reallocarray(staged->documents, allocated, sizeof *documents);
-                if (!documents)
-                        return -ENOMEM;
-                staged->documents = documents;
-                index->staged_allocated = allocated;
-        }
-        staged->documents[staged->n++] = (struct StagedDocument){
-                .id = id,
-                .title = STEAL(derived->title),
-                .keywords = STEAL(derived->keywords),
-                .text = text,
-        };
-        return 0;
+        if (!heading_path)
+                return failure_out_of_memory(failure);
+        text->heading_path = heading_path;
+        text->content = chunk->text;
+        text->content_size = chunk->size;
+        bound = sqlite3_bind_int64(insert, 1, document) |
+                sqlite3_bind_int64(insert, 2, (int64_t) ordinal) |
+                bind_text(insert, 3, text->title) | bind_text(insert, 4, heading_path) |
+                bind_text(insert, 5, text->keywords) |
+                sqlite3_bind_int64(insert, 6, (int64_t) chunk->start_line) |
+                sqlite3_bind_int64(insert, 7, (int64_t) chunk->end_line) |
+                sqlite3_bind_int64(insert, 8, (int64_t) utf8_count(chunk->text, chunk->size)) |
+                sqlite3_bind_text64(
+                        insert, 9, chunk->text, chunk->size, SQLITE_STATIC, SQLITE_UTF8);
+        r = run(index, insert, bound, "write chunks", failure);
+        if (r < 0)
+                return r;
+        index->added++;
+        return term_index_add(index->terms, sqlite3_last_insert_rowid(index->db), text, failure);
 }
 
 int index_put(struct Index *index, const struct IndexDocument *document, struct Failure *failure) {
         _cleanup_(derived_clear) struct Derived derived = { 0 };
+        struct IndexedText text;
         int64_t id = document->id;
         int r;
 
         if (derive(document, &derived) < 0)
                 return failure_out_of_memory(failure);
-        if (id > 0 && add_id(&index->outdated, id) < 0)
-                return failure_out_of_memory(failure);
-        r = put_document(index, document, &derived, failure);
+        r = id > 0 ? remove_chunks(index, id, failure) : 0;
+        if (r >= 0)
+                r = put_document(index, document, &derived, failure);
         if (r < 0)
                 return r;
         if (id == 0)
                 id = sqlite3_last_insert_rowid(index->db);
-        if (stage(index, id, document->text, &derived) < 0)
-                return failure_out_of_memory(failure);
-        return 0;
+        text = (struct IndexedText){
+                .title = derived.title, .keywords = derived.keywords, .path = document->path
+        };
+        for (size_t i = 0; r >= 0 && i < document->text->n_chunks; i++)
+                r = put_chunk(index, id, i, &document->text->chunks[i], &text, failure);
+        return r;
 }
 
 int index_remove(struct Index *index, int64_t id, struct Failure *failure) {
-        if (add_id(&index->outdated, id) < 0 || add_id(&index->removed, id) < 0)
-                return failure_out_of_memory(failure);
-        return 0;
-}
+        sqlite3_stmt *delete _cleanup_reset_ = index->statements[DELETE_DOCUMENT];
+        int r = remove_chunks(index, id, failure);
 
-/* A JSON array of numbers; caller frees. */
-static char *json_of_ids(const struct Ids *ids) {
-        char *text = NULL;
-        size_t size;
-        FILE *f = text_stream_open(&text, &size);
-
-        if (!f)
-                return NULL;
-        (void) fputc('[', f);
-        for (size_t i = 0; i < ids->n; i++)
-                (void) fprintf(f, "%s%" PRId64, i > 0 ? "," : "", ids->ids[i]);
-        (void) fputc(']', f);
-        return fclose(f) == 0 ? text : NULL;
-}
-
-static int run_for_ids(struct Index *index, enum Statement which, const struct Ids *ids,
-        const char *doing, struct Failure *failure) {
-        sqlite3_stmt *statement _cleanup_reset_ = index->statements[which];
-        _cleanup_free_ char *json = NULL;
-
-        if (ids->n == 0)
-                return 0;
-        json = json_of_ids(ids);
-        if (!json)
-                return failure_out_of_memory(failure);
-        return run(index, statement, bind_text(statement, 1, json), doing, failure);
+        return r < 0 ? r
+                     : run(index, delete, sqlite3_bind_int64(delete, 1, id), "delete documents",
+                               failure);
 }
 
 int index_apply(struct Index *index, uint64_t *chunks_added, uint64_t *chunks_removed,
         struct Failure *failure) {
-        sqlite3_stmt *insert _cleanup_reset_ = index->statements[INSERT_CHUNKS];
-        int r;
+        int r = term_index_apply(index->terms, failure);
 
-        r = run_for_ids(index, DELETE_CHUNKS, &index->outdated, "delete chunks", failure);
-        if (r < 0)
-                return r;
-        if (index->outdated.n > 0)
-                *chunks_removed += (uint64_t) sqlite3_changes64(index->db);
-        /* After their chunks: not by the cascade, which does not count. */
-        r = run_for_ids(index, DELETE_DOCUMENTS, &index->removed, "delete documents", failure);
-        if (r < 0)
-                return r;
-        if (index->staged.n > 0) {
-                r = run(index, insert, SQLITE_OK, "write chunks", failure);
-                if (r < 0)
-                        return r;
-                *chunks_added += (uint64_t) sqlite3_changes64(index->db);
-        }
-        forget_staged(index);
-        return 0;
+        *chunks_added += index->added;
+        *chunks_removed += index->removed;
+        index->added = 0;
+        index->removed = 0;
+        return r;
 }
 
 int index_touch(

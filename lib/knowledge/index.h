@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Documents and their chunks into the database. The lexical index follows by triggers (schema.h).
+ * Documents and their chunks into the database, and into the lexical index (term-index.h).
  * All calls but index_open() and index_digest() belong into a write transaction of the caller.
  */
 
@@ -36,16 +36,16 @@ struct IndexDocument {
         int64_t ingested_at;
 };
 
-/* Writes the document; its chunks take the place of those it had with index_apply(), and until then
- * `document->text` must live. */
+/* Writes the document and its chunks in place of those it had. They can be found with
+ * index_apply(). */
 int index_put(struct Index *index, const struct IndexDocument *document, struct Failure *failure);
 /* The file was touched: its content is the same. */
 int index_touch(
         struct Index *index, int64_t id, const struct Evidence *evidence, struct Failure *failure);
-/* With all its chunks; index_apply() does it. */
+/* With all its chunks. */
 int index_remove(struct Index *index, int64_t id, struct Failure *failure);
-/* Does what was put and removed since the last time, for all documents at once. Adds to both
- * counts. */
+/* Brings the lexical index up to date with what was put and removed since the last time, for all
+ * documents at once. Adds to both counts. Before the transaction is committed. */
 int index_apply(struct Index *index, uint64_t *chunks_added, uint64_t *chunks_removed,
         struct Failure *failure);
 /* state.last_ingest_at: when an ingest last changed something. */

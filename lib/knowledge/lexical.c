@@ -2,96 +2,386 @@
 
 #include "lib/knowledge/lexical.h"
 
-#include <stdbool.h>
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/sqlite.h"
 #include "lib/base/text-stream.h"
+#include "lib/knowledge/accumulator.h"
+#include "lib/knowledge/feedback.h"
+#include "lib/knowledge/posting.h"
 #include "lib/knowledge/scope.h"
+#include "lib/knowledge/term-index.h"
 
-/* What a word counts in title, heading_path, keywords and content. */
-#define WEIGHTS "4.0, 3.0, 2.0, 1.0"
+/* A word of the prompt that the index knows. */
+struct Known {
+        int64_t id;
+        uint64_t chunks; /* that it is in */
+        double idf;
+};
 
-static bool is_better(const struct Rank *a, const struct Rank *b) {
-        return a->score > b->score || (a->score == b->score && a->id < b->id);
+struct Candidate {
+        struct Rank rank;
+        size_t vector; /* where it begins in Search.vectors */
+        size_t size;
+};
+
+struct Search {
+        sqlite3 *db;
+        const struct Project *project; /* maybe NULL */
+        struct Failure *failure;
+        struct Bm25 bm25;
+
+        struct Known known[PROMPT_WORDS_MAX]; /* rarest first */
+        size_t n_known;
+        struct WeightedTerm terms[PROMPT_WORDS_MAX + FEEDBACK_TERMS_MAX]; /* by id */
+        size_t n_terms;
+
+        struct Accumulator *sums;
+        struct Candidate *candidates;
+        size_t n, wanted;
+        uint64_t found;
+        uint8_t *vectors;
+        size_t vectors_size, vectors_allocated;
+};
+
+static void search_clear(struct Search *search) {
+        accumulator_free(search->sums);
+        free(search->candidates);
+        free(search->vectors);
 }
 
-/* Keeps the best `top_k`, in order. */
-static void add(struct Ranking *ranking, size_t top_k, struct Rank rank) {
-        size_t low = 0, high = ranking->n;
+/* Words. */
 
-        ranking->candidates++;
-        while (low < high) {
-                size_t middle = low + (high - low) / 2;
+static int read_totals(struct Search *search) {
+        int64_t chunks, length;
+        int r;
 
-                if (is_better(&ranking->best[middle], &rank))
-                        low = middle + 1;
-                else
-                        high = middle;
+        r = sqlite_query_int64(search->db,
+                "SELECT coalesce((SELECT value FROM state WHERE key = 'index_chunks'), 0)", &chunks,
+                search->failure);
+        if (r >= 0)
+                r = sqlite_query_int64(search->db,
+                        "SELECT coalesce((SELECT value FROM state WHERE key = 'index_length'), 0)",
+                        &length, search->failure);
+        if (r < 0)
+                return r;
+        bm25_set(&search->bm25, (uint64_t) chunks, (uint64_t) length);
+        return 0;
+}
+
+static int compare_known(const void *a, const void *b) {
+        const struct Known *x = a, *y = b;
+
+        if (x->chunks != y->chunks)
+                return x->chunks < y->chunks ? -1 : 1;
+        return x->id < y->id ? -1 : x->id > y->id;
+}
+
+static int compare_terms(const void *a, const void *b) {
+        const struct WeightedTerm *x = a, *y = b;
+
+        return x->id < y->id ? -1 : x->id > y->id;
+}
+
+static int find_words(struct Search *search, const struct PromptWords *words) {
+        _cleanup_statement_ sqlite3_stmt *statement = NULL;
+        int r = sqlite_prepare(search->db, "SELECT id, chunks FROM terms WHERE term = ?1",
+                &statement, search->failure);
+
+        for (size_t i = 0; r >= 0 && i < words->n_words; i++) {
+                struct Known *known = &search->known[search->n_known];
+                int code;
+
+                (void) sqlite3_reset(statement);
+                if (sqlite3_bind_text(statement, 1, words->words[i].term,
+                            (int) words->words[i].size, SQLITE_STATIC) != SQLITE_OK)
+                        return failure_out_of_memory(search->failure);
+                code = sqlite3_step(statement);
+                if (code == SQLITE_DONE)
+                        continue;
+                if (code != SQLITE_ROW)
+                        return sqlite_failure(search->db, search->failure, "read the index");
+                known->id = sqlite3_column_int64(statement, 0);
+                known->chunks = (uint64_t) sqlite3_column_int64(statement, 1);
+                known->idf = bm25_idf(&search->bm25, known->chunks);
+                search->n_known++;
         }
-        if (low == top_k)
-                return;
-        if (ranking->n < top_k)
-                ranking->n++;
-        memmove(&ranking->best[low + 1], &ranking->best[low],
-                (ranking->n - low - 1) * sizeof *ranking->best);
-        ranking->best[low] = rank;
+        if (r < 0)
+                return r;
+        if (search->n_known > 1)
+                qsort(search->known, search->n_known, sizeof *search->known, compare_known);
+        for (size_t i = 0; i < search->n_known; i++)
+                search->terms[i] =
+                        (struct WeightedTerm){ search->known[i].id, search->known[i].idf };
+        search->n_terms = search->n_known;
+        if (search->n_terms > 1)
+                qsort(search->terms, search->n_terms, sizeof *search->terms, compare_terms);
+        return 0;
 }
 
-/* Only ids and scores: no row of chunks is read for what may not be among the best. */
-static char *rank_sql(const struct Project *project) {
+/* The project. */
+
+static char *project_sql(const struct Project *project) {
         char *text = NULL;
         size_t size = 0;
         FILE *sql = text_stream_open(&text, &size);
 
         if (!sql)
                 return NULL;
-        if (project) {
-                (void) fputs("WITH ", sql);
-                scope_write(sql, project, 2);
-                (void) fputc(' ', sql);
-        }
-        (void) fputs("SELECT rowid, -bm25(chunks_fts, " WEIGHTS ") FROM chunks_fts"
-                     " WHERE chunks_fts MATCH ?1",
+        (void) fputs("WITH ", sql);
+        scope_write(sql, project, 1);
+        (void) fputs(" SELECT chunks.id FROM scope CROSS JOIN documents CROSS JOIN chunks"
+                     " WHERE documents.source = scope.source"
+                     " AND documents.path >= scope.low AND documents.path < scope.high"
+                     " AND document_id = documents.id",
                 sql);
-        if (project)
-                (void) fputs(" AND (SELECT document_id FROM chunks INDEXED BY chunks_by_id"
-                             " WHERE id = chunks_fts.rowid) IN (SELECT documents.id"
-                             " FROM scope CROSS JOIN documents"
-                             " WHERE documents.source = scope.source"
-                             " AND documents.path >= scope.low AND documents.path < scope.high)",
-                        sql);
         return fclose(sql) == 0 ? text : NULL;
+}
+
+/* Costs what the project has. */
+static int restrict_to_project(struct Search *search) {
+        _cleanup_free_ char *sql = project_sql(search->project);
+        _cleanup_statement_ sqlite3_stmt *statement = NULL;
+        int r, code;
+
+        if (!sql)
+                return failure_out_of_memory(search->failure);
+        r = sqlite_prepare(search->db, sql, &statement, search->failure);
+        if (r < 0)
+                return r;
+        if (scope_bind(statement, search->project, 1) < 0)
+                return failure_out_of_memory(search->failure);
+        accumulator_restrict(search->sums);
+        while ((code = sqlite3_step(statement)) == SQLITE_ROW)
+                if (accumulator_allow(search->sums, sqlite3_column_int64(statement, 0)) < 0)
+                        return failure_out_of_memory(search->failure);
+        return code == SQLITE_DONE ? 0 : sqlite_failure(search->db, search->failure, "read chunks");
+}
+
+/* Candidates. */
+
+static int add_list(struct Search *search, const struct Known *known, int64_t window,
+        const void *data, size_t size) {
+        struct PostingReader reader = posting_reader(data, size);
+        struct Posting posting;
+        float *sums, idf = (float) known->idf;
+        int r;
+
+        if (accumulator_window(search->sums, window, &sums) < 0)
+                return failure_out_of_memory(search->failure);
+        while ((r = posting_read(&reader, &posting)) > 0 && posting.key < TERM_WINDOW)
+                sums[posting.key] += idf * search->bm25.values[posting.weight];
+        return r == 0 ? 0 : term_index_damaged(search->db, search->failure);
+}
+
+/* All windows in one scan, or in a project one look for each of its own. */
+static int add_lists(struct Search *search, sqlite3_stmt *lists, const struct Known *known) {
+        int64_t window = accumulator_window_from(search->sums, 0);
+
+        while (window != INT64_MAX) {
+                int64_t there;
+                int r, code;
+
+                (void) sqlite3_reset(lists);
+                if (sqlite3_bind_int64(lists, 1, known->id) != SQLITE_OK ||
+                        sqlite3_bind_int64(lists, 2, window) != SQLITE_OK)
+                        return failure_out_of_memory(search->failure);
+                while ((code = sqlite3_step(lists)) == SQLITE_ROW) {
+                        there = sqlite3_column_int64(lists, 0);
+                        window = accumulator_window_from(search->sums, there);
+                        if (window != there)
+                                break;
+                        r = add_list(search, known, window, sqlite3_column_blob(lists, 1),
+                                (size_t) sqlite3_column_bytes(lists, 1));
+                        if (r < 0)
+                                return r;
+                }
+                if (code == SQLITE_DONE)
+                        return 0;
+                if (code != SQLITE_ROW)
+                        return sqlite_failure(search->db, search->failure, "read the index");
+        }
+        return 0;
+}
+
+static bool is_better(const struct Rank *a, const struct Rank *b) {
+        return a->score > b->score || (a->score == b->score && a->id < b->id);
+}
+
+/* Keeps the best, in order. */
+static void take_candidate(void *userdata, int64_t id, float sum) {
+        struct Search *search = userdata;
+        struct Rank rank = { id, (double) sum };
+        size_t low = 0, high = search->n;
+
+        search->found++;
+        if (search->n == search->wanted && !is_better(&rank, &search->candidates[high - 1].rank))
+                return;
+        while (low < high) {
+                size_t middle = low + (high - low) / 2;
+
+                if (is_better(&search->candidates[middle].rank, &rank))
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        if (search->n < search->wanted)
+                search->n++;
+        memmove(&search->candidates[low + 1], &search->candidates[low],
+                (search->n - low - 1) * sizeof *search->candidates);
+        search->candidates[low] = (struct Candidate){ .rank = rank };
+}
+
+static int find_candidates(struct Search *search) {
+        _cleanup_statement_ sqlite3_stmt *lists = NULL;
+        uint64_t read = 0;
+        int r;
+
+        if (accumulator_new(&search->sums) < 0)
+                return failure_out_of_memory(search->failure);
+        r = search->project ? restrict_to_project(search) : 0;
+        if (r >= 0)
+                r = sqlite_prepare(search->db,
+                        "SELECT window, data FROM postings WHERE term_id = ?1 AND window >= ?2",
+                        &lists, search->failure);
+        for (size_t i = 0; r >= 0 && i < search->n_known; i++) {
+                read += search->known[i].chunks;
+                if (i > 0 && read > LEXICAL_POSTINGS_MAX)
+                        break;
+                r = add_lists(search, lists, &search->known[i]);
+        }
+        if (r >= 0)
+                accumulator_each(search->sums, take_candidate, search);
+        return r;
+}
+
+/* Whole scores. */
+
+static int keep_vector(
+        struct Search *search, struct Candidate *candidate, const void *vector, size_t size) {
+        if (search->vectors_allocated - search->vectors_size < size) {
+                size_t allocated = 2 * search->vectors_allocated + size + (64 << 10);
+                uint8_t *vectors = realloc(search->vectors, allocated);
+
+                if (!vectors)
+                        return -ENOMEM;
+                search->vectors = vectors;
+                search->vectors_allocated = allocated;
+        }
+        candidate->vector = search->vectors_size;
+        candidate->size = size;
+        if (size > 0)
+                memcpy(search->vectors + search->vectors_size, vector, size);
+        search->vectors_size += size;
+        return 0;
+}
+
+static int read_vectors(struct Search *search) {
+        _cleanup_statement_ sqlite3_stmt *statement = NULL;
+        int r = sqlite_prepare(search->db, "SELECT data FROM chunk_terms WHERE chunk_id = ?1",
+                &statement, search->failure);
+
+        for (size_t i = 0; r >= 0 && i < search->n; i++) {
+                struct Candidate *candidate = &search->candidates[i];
+
+                (void) sqlite3_reset(statement);
+                if (sqlite3_bind_int64(statement, 1, candidate->rank.id) != SQLITE_OK)
+                        return failure_out_of_memory(search->failure);
+                switch (sqlite3_step(statement)) {
+                case SQLITE_ROW:
+                        break;
+                case SQLITE_DONE:
+                        return term_index_damaged(search->db, search->failure);
+                default:
+                        return sqlite_failure(search->db, search->failure, "read the index");
+                }
+                if (keep_vector(search, candidate, sqlite3_column_blob(statement, 0),
+                            (size_t) sqlite3_column_bytes(statement, 0)) < 0)
+                        return failure_out_of_memory(search->failure);
+        }
+        return r;
+}
+
+static int compare_candidates(const void *a, const void *b) {
+        const struct Candidate *x = a, *y = b;
+
+        return is_better(&x->rank, &y->rank) ? -1 : is_better(&y->rank, &x->rank);
+}
+
+static int score_all(struct Search *search) {
+        for (size_t i = 0; i < search->n; i++) {
+                struct Candidate *candidate = &search->candidates[i];
+
+                if (term_vector_score(search->vectors + candidate->vector, candidate->size,
+                            search->terms, search->n_terms, &search->bm25,
+                            &candidate->rank.score) < 0)
+                        return term_index_damaged(search->db, search->failure);
+        }
+        if (search->n > 1)
+                qsort(search->candidates, search->n, sizeof *search->candidates,
+                        compare_candidates);
+        return 0;
+}
+
+static int add_feedback(struct Search *search) {
+        struct FeedbackChunk chunks[FEEDBACK_CHUNKS];
+        size_t n = 0;
+
+        for (; n < FEEDBACK_CHUNKS && n < search->n; n++)
+                chunks[n] = (struct FeedbackChunk){
+                        .vector = search->vectors + search->candidates[n].vector,
+                        .size = search->candidates[n].size,
+                        .score = search->candidates[n].rank.score,
+                };
+        return feedback_add(search->db, &search->bm25, chunks, n, search->terms, &search->n_terms,
+                search->failure);
+}
+
+static int rank(struct Search *search, const struct PromptWords *words, size_t top_k) {
+        int r;
+
+        search->wanted = top_k > LEXICAL_CANDIDATES_MIN ? top_k : LEXICAL_CANDIDATES_MIN;
+        search->candidates = calloc(search->wanted + 1, sizeof *search->candidates);
+        if (!search->candidates)
+                return failure_out_of_memory(search->failure);
+        r = read_totals(search);
+        if (r >= 0)
+                r = find_words(search, words);
+        if (r >= 0)
+                r = find_candidates(search);
+        if (r >= 0)
+                r = read_vectors(search);
+        if (r >= 0)
+                r = score_all(search);
+        if (r >= 0)
+                r = add_feedback(search);
+        return r < 0 ? r : score_all(search);
 }
 
 int lexical_rank(sqlite3 *db, const struct Project *project, const struct PromptWords *words,
         size_t top_k, struct Ranking *ret_ranking, struct Failure *failure) {
-        _cleanup_free_ char *expression = prompt_words_expression(words);
-        _cleanup_free_ char *sql = rank_sql(project);
-        _cleanup_(ranking_done) struct Ranking ranking = { .best = calloc(top_k + 1,
-                                                                   sizeof *ranking.best) };
-        _cleanup_statement_ sqlite3_stmt *statement = NULL;
-        int r, code;
+        _cleanup_(search_clear) struct Search search = {
+                .db = db,
+                .project = project,
+                .failure = failure,
+        };
+        struct Ranking ranking = { 0 };
+        int r;
 
-        if (!expression || !sql || !ranking.best)
-                return failure_out_of_memory(failure);
-        r = sqlite_prepare(db, sql, &statement, failure);
+        r = rank(&search, words, top_k);
         if (r < 0)
                 return r;
-        if (sqlite3_bind_text(statement, 1, expression, -1, SQLITE_STATIC) != SQLITE_OK ||
-                (project && scope_bind(statement, project, 2) < 0))
+        ranking.candidates = search.found;
+        ranking.n = search.n < top_k ? search.n : top_k;
+        ranking.best = calloc(ranking.n + 1, sizeof *ranking.best);
+        if (!ranking.best)
                 return failure_out_of_memory(failure);
-
-        while ((code = sqlite3_step(statement)) == SQLITE_ROW)
-                add(&ranking, top_k,
-                        (struct Rank){ .id = sqlite3_column_int64(statement, 0),
-                                .score = sqlite3_column_double(statement, 1) });
-        if (code != SQLITE_DONE)
-                return sqlite_failure(db, failure, "search chunks");
-
+        for (size_t i = 0; i < ranking.n; i++)
+                ranking.best[i] = search.candidates[i].rank;
         *ret_ranking = ranking;
-        ranking.best = NULL;
         return 0;
 }
 

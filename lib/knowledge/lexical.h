@@ -2,7 +2,11 @@
 #pragma once
 
 /*
- * Words → ids of chunks, by BM25 over title, headings, keywords and content.
+ * Words → ids of chunks, by BM25 over title, headings, keywords, path and content.
+ *
+ * The rarest words of the prompt decide which chunks are looked at, and common ones only rank
+ * these: posting lists are read from the shortest on, until LEXICAL_POSTINGS_MAX entries. The best
+ * candidates then get their whole score from their term vectors, with feedback (feedback.h).
  */
 
 #include <sqlite3.h>
@@ -13,6 +17,9 @@
 #include "lib/knowledge/prompt-words.h"
 #include "lib/knowledge/registry.h"
 
+#define LEXICAL_POSTINGS_MAX   200000
+#define LEXICAL_CANDIDATES_MIN 200 /* that get their whole score */
+
 struct Rank {
         int64_t id;
         double score; /* larger is better */
@@ -21,7 +28,7 @@ struct Rank {
 struct Ranking {
         struct Rank *best; /* best first; among equals the older id */
         size_t n;
-        uint64_t candidates; /* chunks that hold any of the words */
+        uint64_t candidates; /* chunks that hold any of the words that decide */
 };
 
 /* The best `top_k` chunks, of the project only when there is one. There must be at least one word.

@@ -3,16 +3,10 @@
 #include "lib/knowledge/prompt-words.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-#include "lib/base/sqlite.h"
-#include "lib/base/text-stream.h"
-
-/* That of chunks_fts (schema.c); a test compares them. */
-#define TOKENIZER "porter"
-static const char *tokenizer_arguments[] = { "unicode61", "remove_diacritics", "2" };
+#include "lib/knowledge/analyzer.h"
 
 /* Sorted. Each is in so many chunks that it tells nothing about any of them. */
 static const char *const common_words[] = { "a", "about", "an", "and", "are", "as", "at", "be",
@@ -49,92 +43,50 @@ struct Search {
         bool common; /* take common words too */
 };
 
-static bool is_known(const struct PromptWords *words, const char *stem, size_t size) {
+#define ENOUGH 1 /* ends the analysis */
+
+static bool is_known(const struct PromptWords *words, const char *term, size_t size) {
         for (size_t i = 0; i < words->n_words; i++)
-                if (words->words[i].stem_size == size &&
-                        memcmp(words->words[i].stem, stem, size) == 0)
+                if (words->words[i].size == size && memcmp(words->words[i].term, term, size) == 0)
                         return true;
         return false;
 }
 
-static int take_token(
-        void *userdata, int flags, const char *stem, int stem_size, int start, int end) {
+static int take_term(void *userdata, const char *term, size_t size, size_t start, size_t end) {
         struct Search *search = userdata;
         struct PromptWords *words = search->words;
-        const char *text = search->prompt + start;
-        size_t size = (size_t) (end - start);
+        char *copy;
 
-        (void) flags;
-        if ((!search->common && is_common(text, size)) || is_known(words, stem, (size_t) stem_size))
-                return SQLITE_OK;
+        if ((!search->common && is_common(search->prompt + start, end - start)) ||
+                is_known(words, term, size))
+                return 0;
         if (words->n_words == PROMPT_WORDS_MAX) {
                 words->cut = true;
-                return SQLITE_DONE;
+                return ENOUGH;
         }
-        char *copy = strndup(stem, (size_t) stem_size);
+        copy = strndup(term, size);
         if (!copy)
-                return SQLITE_NOMEM;
-        words->words[words->n_words++] = (struct PromptWord){
-                .text = text, .size = size, .stem = copy, .stem_size = (size_t) stem_size
-        };
-        return SQLITE_OK;
-}
-
-/* https://sqlite.org/fts5.html#extending_fts5 */
-static int find_api(sqlite3 *db, fts5_api **ret_api, struct Failure *failure) {
-        _cleanup_statement_ sqlite3_stmt *statement = NULL;
-        fts5_api *api = NULL;
-        int r;
-
-        r = sqlite_prepare(db, "SELECT fts5(?1)", &statement, failure);
-        if (r < 0)
-                return r;
-        if (sqlite3_bind_pointer(statement, 1, &api, "fts5_api_ptr", NULL) != SQLITE_OK ||
-                sqlite3_step(statement) != SQLITE_ROW || !api)
-                return sqlite_failure(db, failure, "find the tokenizer");
-        *ret_api = api;
+                return -ENOMEM;
+        words->words[words->n_words++] = (struct PromptWord){ .term = copy, .size = size };
         return 0;
 }
 
-static int tokenize(sqlite3 *db, struct Search *search, struct Failure *failure) {
-        fts5_tokenizer tokenizer;
-        Fts5Tokenizer *instance;
-        fts5_api *api = NULL;
-        void *context;
-        int r, code;
-
-        r = find_api(db, &api, failure);
-        if (r < 0)
-                return r;
-        if (api->xFindTokenizer(api, TOKENIZER, &context, &tokenizer) != SQLITE_OK)
-                return failure_set(failure, EVENT_INTERNAL_ERROR, ENOTSUP, NULL,
-                        "SQLite has no tokenizer " TOKENIZER "; use the packaged libsqlite3");
-        if (tokenizer.xCreate(context, tokenizer_arguments,
-                    sizeof tokenizer_arguments / sizeof tokenizer_arguments[0],
-                    &instance) != SQLITE_OK)
-                return failure_out_of_memory(failure);
-
-        code = tokenizer.xTokenize(instance, search, FTS5_TOKENIZE_QUERY, search->prompt,
-                (int) strlen(search->prompt), take_token);
-        tokenizer.xDelete(instance);
-        return code == SQLITE_OK || code == SQLITE_DONE ? 0 : failure_out_of_memory(failure);
-}
-
-int prompt_words_find(
-        sqlite3 *db, const char *prompt, struct PromptWords **ret_words, struct Failure *failure) {
+int prompt_words_find(const char *prompt, struct PromptWords **ret_words, struct Failure *failure) {
         _cleanup_prompt_words_ struct PromptWords *words = calloc(1, sizeof *words);
+        _cleanup_analyzer_ struct Analyzer *analyzer = NULL;
         struct Search search = { .prompt = prompt, .words = words };
+        size_t size = strlen(prompt);
         int r;
 
-        if (!words)
+        if (!words || analyzer_new(&analyzer) < 0)
                 return failure_out_of_memory(failure);
-        r = tokenize(db, &search, failure);
+        r = analyze(analyzer, ANALYZE_QUERY, prompt, size, take_term, &search);
         if (r >= 0 && words->n_words == 0) {
                 search.common = true;
-                r = tokenize(db, &search, failure);
+                r = analyze(analyzer, ANALYZE_QUERY, prompt, size, take_term, &search);
         }
         if (r < 0)
-                return r;
+                return failure_out_of_memory(failure);
         *ret_words = STEAL(words);
         return 0;
 }
@@ -143,28 +95,7 @@ struct PromptWords *prompt_words_free(struct PromptWords *words) {
         if (!words)
                 return NULL;
         for (size_t i = 0; i < words->n_words; i++)
-                free(words->words[i].stem);
+                free(words->words[i].term);
         free(words);
         return NULL;
-}
-
-char *prompt_words_expression(const struct PromptWords *words) {
-        char *text = NULL;
-        size_t size = 0;
-        FILE *expression = text_stream_open(&text, &size);
-
-        if (!expression)
-                return NULL;
-        for (size_t i = 0; i < words->n_words; i++) {
-                const struct PromptWord *word = &words->words[i];
-
-                (void) fputs(i > 0 ? " OR \"" : "\"", expression);
-                for (size_t k = 0; k < word->size; k++) {
-                        if (word->text[k] == '"')
-                                (void) fputc('"', expression);
-                        (void) fputc(word->text[k], expression);
-                }
-                (void) fputc('"', expression);
-        }
-        return fclose(expression) == 0 ? text : NULL;
 }

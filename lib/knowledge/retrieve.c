@@ -209,7 +209,7 @@ int retrieve_within(struct Store *store, const struct Project *project, const ch
                 return failure_out_of_memory(failure);
         retrieval->mode = "lexical";
 
-        r = prompt_words_find(db, prompt, &words, failure);
+        r = prompt_words_find(prompt, &words, failure);
         if (r < 0)
                 return r;
         if (words->cut && say_cut(retrieval) < 0)

@@ -8,10 +8,9 @@
 #include <string.h>
 
 #include "lib/base/sqlite.h"
+#include "lib/knowledge/term-index.h"
 
-/* The index takes heading_path as the JSON text it is: brackets, quotes and backslashes separate
- * words for unicode61, so that its tokens are the words of the headings. Only built-in tokenizers:
- * SQLite 3.44 and later check the index in PRAGMA integrity_check, wherever that is run. */
+/* Up to version 1 the index was one of FTS5, kept in step by triggers. */
 const char *const schema_migrations[SCHEMA_VERSION] = {
         [0] = "CREATE TABLE documents ("
               "  id INTEGER PRIMARY KEY,"
@@ -84,6 +83,29 @@ const char *const schema_migrations[SCHEMA_VERSION] = {
 
               "CREATE TABLE state (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT "
               "ROWID;",
+
+        /* What it holds is made by schema_migrate() (term-index.h). */
+        [1] = "DROP TRIGGER chunks_fts_insert;"
+              "DROP TRIGGER chunks_fts_delete;"
+              "DROP TRIGGER chunks_fts_update;"
+              "DROP TABLE chunks_fts;"
+              "DROP INDEX chunks_by_id;"
+              "CREATE TABLE terms ("
+              "  id INTEGER PRIMARY KEY,"
+              "  term TEXT NOT NULL UNIQUE,"
+              "  chunks INTEGER NOT NULL"
+              ") STRICT;"
+              "CREATE TABLE postings ("
+              "  term_id INTEGER NOT NULL,"
+              "  window INTEGER NOT NULL,"
+              "  data BLOB NOT NULL,"
+              "  PRIMARY KEY (term_id, window)"
+              ") STRICT, WITHOUT ROWID;"
+              "CREATE TABLE chunk_terms ("
+              "  chunk_id INTEGER PRIMARY KEY,"
+              "  length INTEGER NOT NULL,"
+              "  data BLOB NOT NULL"
+              ") STRICT;",
 };
 
 static enum SchemaState classify(int64_t application_id, int64_t version, int64_t entries) {
@@ -212,6 +234,8 @@ int schema_migrate(sqlite3 *db, struct Failure *failure) {
 
         /* Tables, application_id and user_version become visible together or not at all. */
         r = climb(db, version, failure);
+        if (r >= 0)
+                r = term_index_rebuild(db, failure);
         if (r < 0)
                 return r;
         r = sqlite_commit(db, failure);

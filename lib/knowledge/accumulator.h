@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Sums by chunk id, for ids that lie in a few windows (term-index.h) of a large space.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/cleanup.h"
+
+struct Accumulator;
+
+/* -ENOMEM. */
+int accumulator_new(struct Accumulator **ret_accumulator);
+struct Accumulator *accumulator_free(struct Accumulator *accumulator);
+DEFINE_POINTER_CLEANUP(struct Accumulator *, accumulator_free)
+#define _cleanup_accumulator_ _cleanup_(accumulator_freep)
+
+/* Restricts it to the ids that are named by accumulator_allow() before anything is added. */
+void accumulator_restrict(struct Accumulator *accumulator);
+int accumulator_allow(struct Accumulator *accumulator, int64_t id);
+/* The least window >= `from` that has an id which may be added to; INT64_MAX: none. */
+int64_t accumulator_window_from(const struct Accumulator *accumulator, int64_t from);
+
+/* The sums of a window, all 0 at first; those of ids that are not allowed do not count. -ENOMEM. */
+int accumulator_window(struct Accumulator *accumulator, int64_t window, float **ret_sums);
+
+/* Calls back for each id with a sum above 0, in ascending order. */
+void accumulator_each(const struct Accumulator *accumulator,
+        void (*take)(void *userdata, int64_t id, float sum), void *userdata);

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "lib/knowledge/analyzer.h"
+
+#include <errno.h>
+#include <libstemmer.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <unicase.h>
+#include <unictype.h>
+#include <uninorm.h>
+#include <unistr.h>
+
+#include "lib/base/utf8.h"
+
+/* Stems of the words seen last: in running text nearly every word is one of them. */
+#define STEMS         4096
+#define STEM_WORD_MAX 24
+#define STEM_WORD_MIN 3
+
+struct Stem {
+        char word[STEM_WORD_MAX];
+        char stem[STEM_WORD_MAX];
+        uint8_t word_size, stem_size;
+};
+
+struct Analyzer {
+        struct sb_stemmer *english;
+        struct Stem stems[STEMS];
+};
+
+/* One call of analyze(). */
+struct Run {
+        struct Analyzer *analyzer;
+        enum AnalyzerPurpose purpose;
+        AnalyzerSink sink;
+        void *userdata;
+        size_t start, end; /* of the word in the text */
+};
+
+int analyzer_new(struct Analyzer **ret_analyzer) {
+        _cleanup_analyzer_ struct Analyzer *analyzer = calloc(1, sizeof *analyzer);
+
+        if (!analyzer)
+                return -ENOMEM;
+        analyzer->english = sb_stemmer_new("english", "UTF_8");
+        if (!analyzer->english)
+                return -ENOMEM;
+        *ret_analyzer = STEAL(analyzer);
+        return 0;
+}
+
+struct Analyzer *analyzer_free(struct Analyzer *analyzer) {
+        if (!analyzer)
+                return NULL;
+        if (analyzer->english)
+                sb_stemmer_delete(analyzer->english);
+        free(analyzer);
+        return NULL;
+}
+
+/* Terms. */
+
+static int hand_out(const struct Run *run, const char *term, size_t size) {
+        if (size > TERM_SIZE_MAX) {
+                size = TERM_SIZE_MAX;
+                while (size > 0 && ((unsigned char) term[size] & 0xc0) == 0x80)
+                        size--;
+        }
+        return run->sink(run->userdata, term, size, run->start, run->end);
+}
+
+static bool is_lower(const char *word, size_t size) {
+        for (size_t i = 0; i < size; i++)
+                if (word[i] < 'a' || word[i] > 'z')
+                        return false;
+        return true;
+}
+
+static size_t hash(const char *word, size_t size) {
+        uint32_t value = 2166136261; /* FNV-1a */
+
+        for (size_t i = 0; i < size; i++)
+                value = (value ^ (unsigned char) word[i]) * 16777619;
+        return value;
+}
+
+/* A word in lower case. */
+static int hand_out_word(const struct Run *run, const char *word, size_t size) {
+        struct Stem *known;
+        const sb_symbol *stem;
+
+        if (size < STEM_WORD_MIN || size > STEM_WORD_MAX || !is_lower(word, size))
+                return hand_out(run, word, size);
+        known = &run->analyzer->stems[hash(word, size) % STEMS];
+        if (known->word_size != size || memcmp(known->word, word, size) != 0) {
+                stem = sb_stemmer_stem(
+                        run->analyzer->english, (const sb_symbol *) word, (int) size);
+                if (!stem)
+                        return -ENOMEM;
+                known->stem_size = (uint8_t) sb_stemmer_length(run->analyzer->english);
+                if (known->stem_size == 0 || known->stem_size > STEM_WORD_MAX) {
+                        known->word_size = 0;
+                        return hand_out(run, word, size);
+                }
+                memcpy(known->stem, stem, known->stem_size);
+                memcpy(known->word, word, size);
+                known->word_size = (uint8_t) size;
+        }
+        return hand_out(run, known->stem, known->stem_size);
+}
+
+/* Characters. */
+
+static bool is_ascii_word(unsigned char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+static bool is_joint(unsigned char c) {
+        return c == '_' || c == '.' || c == '-';
+}
+
+/* Format characters say how a word is written (soft hyphen, joiners, marks of direction), all but
+ * one that says where it ends. */
+static bool is_ignored(uint32_t c) {
+        return c != 0x200b && uc_is_general_category(c, UC_CATEGORY_Cf);
+}
+
+static bool is_word(uint32_t c) {
+        if (c < 0x80)
+                return is_ascii_word((unsigned char) c);
+        return uc_is_general_category_withtable(
+                       c, UC_CATEGORY_MASK_L | UC_CATEGORY_MASK_M | UC_CATEGORY_MASK_N) ||
+                is_ignored(c);
+}
+
+static bool is_han(uint32_t c) {
+        return (c >= 0x4e00 && c <= 0x9fff) || (c >= 0x3400 && c <= 0x4dbf) ||
+                (c >= 0xf900 && c <= 0xfaff) || (c >= 0x20000 && c <= 0x3ffff) || c == 0x3005;
+}
+
+/* Written without spaces between words, or with particles that belong to none. */
+static bool is_unspaced(uint32_t c) {
+        return is_han(c) || (c >= 0x3040 && c <= 0x30ff) || (c >= 0x31f0 && c <= 0x31ff) ||
+                (c >= 0xac00 && c <= 0xd7a3) || (c >= 0x0e00 && c <= 0x0eff) ||
+                (c >= 0x1780 && c <= 0x17ff) || (c >= 0x1000 && c <= 0x109f);
+}
+
+/* A sign on the character before it, which makes no character of its own. */
+static bool is_mark(uint32_t c) {
+        return uc_is_general_category_withtable(c, UC_CATEGORY_MASK_M);
+}
+
+/* Marks without which a word is the same word to who looks for it. */
+static bool is_dispensable(uint32_t c) {
+        return (c >= 0x0300 && c <= 0x036f) || (c >= 0x0591 && c <= 0x05c7) || c == 0x0640 ||
+                (c >= 0x064b && c <= 0x065f) || c == 0x0670 || (c >= 0x06d6 && c <= 0x06ed);
+}
+
+/* Letters that are written as others where a keyboard or a habit has them not, and that no
+ * decomposition knows. 0: as it is. */
+static uint32_t plain_letter(uint32_t c) {
+        switch (c) {
+        case 0x00f0: /* ð */
+        case 0x0111: /* đ */
+                return 'd';
+        case 0x00f8: /* ø */
+                return 'o';
+        case 0x0127: /* ħ */
+                return 'h';
+        case 0x0131: /* ı */
+                return 'i';
+        case 0x0142: /* ł */
+                return 'l';
+        case 0x0629: /* ة */
+                return 0x0647;
+        case 0x0649: /* ى */
+                return 0x064a;
+        default:
+                return c;
+        }
+}
+
+/* Words. */
+
+/* a to z, 0 to 9 and joints. */
+static int take_ascii(const struct Run *run, const char *text, size_t size) {
+        char buffer[256];
+        size_t parts = 1, whole = size < sizeof buffer ? size : sizeof buffer;
+        int r = 0;
+
+        for (size_t i = 0; i < whole; i++) {
+                unsigned char c = (unsigned char) text[i];
+
+                buffer[i] = (char) (c >= 'A' && c <= 'Z' ? c + 32 : c);
+                parts += is_joint(c);
+        }
+        if (parts > 1)
+                r = hand_out(run, buffer, whole);
+        for (size_t from = 0, to; r == 0 && from < whole; from = to + 1) {
+                to = from;
+                while (to < whole && !is_joint((unsigned char) buffer[to]))
+                        to++;
+                if (to > from)
+                        r = hand_out_word(run, buffer + from, to - from);
+        }
+        return r;
+}
+
+static int hand_out_characters(const struct Run *run, const uint32_t *c, size_t n) {
+        char buffer[4 * (TERM_SIZE_MAX + 1)];
+        size_t size = 0;
+
+        for (size_t i = 0; i < n && size <= TERM_SIZE_MAX; i++)
+                size += utf8_encode(c[i], buffer + size);
+        return hand_out_word(run, buffer, size);
+}
+
+/* The characters, with their marks, one by one and two by two. */
+static int take_unspaced(const struct Run *run, const uint32_t *c, size_t n) {
+        size_t previous = n;
+        int r = 0;
+
+        for (size_t at = 0, next; r == 0 && at < n; at = next) {
+                for (next = at + 1; next < n && is_mark(c[next]);)
+                        next++;
+                if (previous < at)
+                        r = hand_out_characters(run, c + previous, next - previous);
+                if (r == 0 &&
+                        ((run->purpose == ANALYZE_INDEX && is_han(c[at])) ||
+                                (at == 0 && next == n)))
+                        r = hand_out_characters(run, c + at, next - at);
+                previous = at;
+        }
+        return r;
+}
+
+/* Folded characters of one word: runs of either kind. */
+static int take_characters(const struct Run *run, const uint32_t *c, size_t n) {
+        int r = 0;
+
+        for (size_t from = 0, to; r == 0 && from < n; from = to) {
+                bool unspaced = is_unspaced(c[from]);
+
+                to = from + 1;
+                if (c[from] < 0x80 && is_joint((unsigned char) c[from]))
+                        continue;
+                while (to < n && (is_unspaced(c[to]) == unspaced || is_mark(c[to])) &&
+                        (c[to] >= 0x80 || !is_joint((unsigned char) c[to])))
+                        to++;
+                r = unspaced ? take_unspaced(run, c + from, to - from)
+                             : hand_out_characters(run, c + from, to - from);
+        }
+        return r;
+}
+
+/* In place; the new length. Composed again at the end: Hangul and the voiced Kana are characters.
+ */
+static size_t strip(uint32_t *c, size_t n) {
+        size_t kept = 0;
+
+        for (size_t i = 0; i < n; i++)
+                if (!is_dispensable(c[i]) && !is_ignored(c[i]))
+                        c[kept++] = plain_letter(c[i]);
+        return kept;
+}
+
+static int take_other(const struct Run *run, const char *text, size_t size) {
+        _cleanup_free_ uint32_t *characters = NULL, *folded = NULL, *composed = NULL;
+        size_t n, n_folded, n_composed;
+
+        characters = u8_to_u32((const uint8_t *) text, size, NULL, &n);
+        if (!characters)
+                return -ENOMEM;
+        folded = u32_casefold(characters, n, NULL, UNINORM_NFKD, NULL, &n_folded);
+        if (!folded)
+                return -ENOMEM;
+        n_folded = strip(folded, n_folded);
+        if (n_folded == 0)
+                return 0;
+        composed = u32_normalize(UNINORM_NFC, folded, n_folded, NULL, &n_composed);
+        return composed ? take_characters(run, composed, n_composed) : -ENOMEM;
+}
+
+/* The end of the word that starts at `at`; *ret_ascii: there is nothing but ASCII in it. */
+static size_t find_end(const char *text, size_t size, size_t at, bool *ret_ascii) {
+        bool ascii = true;
+
+        while (at < size) {
+                unsigned char c = (unsigned char) text[at];
+                uint32_t character;
+                size_t length;
+
+                if (is_ascii_word(c)) {
+                        at++;
+                        continue;
+                }
+                if (c < 0x80) {
+                        if (!ascii || !is_joint(c) || at + 1 == size ||
+                                !is_ascii_word((unsigned char) text[at + 1]))
+                                break;
+                        at++;
+                        continue;
+                }
+                length = utf8_decode(text + at, size - at, &character);
+                if (length == 0 || !is_word(character))
+                        break;
+                ascii = false;
+                at += length;
+        }
+        *ret_ascii = ascii;
+        return at;
+}
+
+int analyze(struct Analyzer *analyzer, enum AnalyzerPurpose purpose, const char *text, size_t size,
+        AnalyzerSink sink, void *userdata) {
+        struct Run run = { analyzer, purpose, sink, userdata, 0, 0 };
+        int r = 0;
+
+        for (size_t at = 0; r == 0 && at < size;) {
+                uint32_t character = (unsigned char) text[at];
+                size_t length =
+                        character < 0x80 ? 1 : utf8_decode(text + at, size - at, &character);
+                bool ascii;
+
+                if (length == 0 || !is_word(character)) {
+                        at += length > 0 ? length : 1;
+                        continue;
+                }
+                run.start = at;
+                run.end = at = find_end(text, size, at, &ascii);
+                r = ascii ? take_ascii(&run, text + run.start, run.end - run.start)
+                          : take_other(&run, text + run.start, run.end - run.start);
+        }
+        return r;
+}

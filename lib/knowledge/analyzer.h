@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Text → terms, the words that the index knows. The same for what is indexed and for what is asked,
+ * so that a word here is a word there; no configuration, and no guess at a language.
+ *
+ * Words are letters, marks and digits (Unicode general categories L, M and N). Case, width and
+ * compatibility forms are folded (NFKC_Casefold), and so are the diacritics of scripts that can be
+ * written without them (Latin, Greek, Cyrillic, Hebrew, Arabic).
+ *
+ * - a word of a to z is reduced to its stem: Snowball English, https://snowballstem.org
+ * - names and codes stay what they are: what bears a digit is not stemmed, and what is joined by
+ *   "_", "." or "-" (`foo_bar`, `atocore.db`, `p05-interferometer`) is a term beside its parts
+ * - scripts without spaces (Han, Kana, Hangul, Thai, Lao, Khmer, Myanmar) become pairs of
+ *   neighbouring characters, and in the index single ones of Han too: a known way to find words
+ *   without knowing them (Lucene's CJKAnalyzer does the same)
+ */
+
+#include <stddef.h>
+
+#include "lib/base/cleanup.h"
+
+#define TERM_SIZE_MAX 64 /* bytes; of what is longer the beginning is the term */
+
+enum AnalyzerPurpose {
+        ANALYZE_INDEX,
+        ANALYZE_QUERY,
+};
+
+struct Analyzer;
+
+/* -ENOMEM. One per thread. */
+int analyzer_new(struct Analyzer **ret_analyzer);
+struct Analyzer *analyzer_free(struct Analyzer *analyzer);
+DEFINE_POINTER_CLEANUP(struct Analyzer *, analyzer_free)
+#define _cleanup_analyzer_ _cleanup_(analyzer_freep)
+
+/* `term` is valid until the call returns. A result other than 0 ends the analysis. `start` and
+ * `end` are the bytes of the text that it comes from. */
+typedef int (*AnalyzerSink)(
+        void *userdata, const char *term, size_t size, size_t start, size_t end);
+
+/* All terms in the order of the text, a compound before its parts. Invalid UTF-8 separates words.
+ * 0, -ENOMEM, or what the sink returned. */
+int analyze(struct Analyzer *analyzer, enum AnalyzerPurpose purpose, const char *text, size_t size,
+        AnalyzerSink sink, void *userdata);

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * How often a word is in a chunk and how long that is, in one byte, and sequences of these: which
+ * chunks a term is in (a posting list), and which terms are in a chunk (its term vector).
+ *
+ * The byte: its high half is the weighted frequency, 1 to 15, and more is 15: BM25 hardly tells
+ * them apart. Its low half is a class of lengths, each 1.35 times the one before, from 8 words on.
+ *
+ * A sequence: for each entry, in ascending order, what the key is more than the one before (the
+ * first: than -1) minus one, as a varint of 7 bits a byte, the low ones first; then the byte. So
+ * no sequence is out of order, whatever its bytes are.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define POSTING_LENGTH_CLASSES 16
+
+struct Posting {
+        uint64_t key; /* chunk within its window, or term */
+        uint8_t weight;
+};
+
+/* `length` in weighted words. */
+uint8_t posting_weight(uint32_t frequency, uint32_t length);
+static inline unsigned posting_frequency(uint8_t weight) {
+        return weight >> 4;
+}
+static inline unsigned posting_length_class(uint8_t weight) {
+        return weight & 15;
+}
+/* The length that stands for a class. */
+double posting_length(unsigned length_class);
+
+struct PostingReader {
+        const uint8_t *at, *end;
+        uint64_t next; /* the least key that can follow */
+};
+
+static inline struct PostingReader posting_reader(const void *data, size_t size) {
+        return (struct PostingReader){ data, (const uint8_t *) data + size, 0 };
+}
+
+/* 1 and the next, 0 at the end, -EBADMSG when it is no sequence. */
+int posting_read(struct PostingReader *reader, struct Posting *ret_posting);
+
+/* Grows as needed; {0} is empty. */
+struct PostingWriter {
+        uint8_t *data;
+        size_t size, allocated;
+        uint64_t next;
+};
+
+/* Keys must ascend. -ENOMEM. */
+int posting_append(struct PostingWriter *writer, uint64_t key, uint8_t weight);
+/* Empties it, and keeps what it has allocated. */
+void posting_writer_reset(struct PostingWriter *writer);
+void posting_writer_clear(struct PostingWriter *writer);
+#define _cleanup_posting_writer_ __attribute__((cleanup(posting_writer_clear)))
