@@ -56,13 +56,13 @@ class Child:
     output: str
 
 
-def run(*command, directory=None, **environment):
+def run(*command, directory=None, stdin=subprocess.DEVNULL, **environment):
     """A command to its end, which must be a good one."""
     command = [str(word) for word in command]
     with tempfile.TemporaryFile("w+") as said:
         before = time.monotonic()
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                   stderr=said, text=True, cwd=directory,
+        process = subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=said,
+                                   text=True, cwd=directory,
                                    env=build.environment(**environment))
         try:
             output = process.stdout.read()

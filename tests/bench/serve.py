@@ -79,8 +79,8 @@ def filled_root(scratch):
 
 
 @contextlib.contextmanager
-def serving(root, scratch):
-    daemon = Daemon(root, scratch, None)
+def serving(root, scratch, **options):
+    daemon = Daemon(root, scratch, None, **options)
     try:
         yield daemon.wait_ready()
         daemon.stop()
