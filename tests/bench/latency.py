@@ -15,7 +15,7 @@ from made_root import MadeRoot
 from measure import Broken, run
 
 PROMPTS = 200
-PROMPTS_PLAIN = 20  # of them for the plain table, which takes a second for one
+PROMPTS_PLAIN = 20  # of them for the plain table, which takes seconds for one
 TOP_K = 20
 ROUNDS = 3
 # chunks: how many times Xapian's median ours may be
@@ -87,9 +87,7 @@ class PlainTable:
 
     def ask(self, prompts):
         with contextlib.closing(sqlite3.connect(self.path)) as db:
-            for _ in range(2):
-                taken = [self._ask(db, line) for line in prompts]
-        return taken
+            return [self._ask(db, line) for line in prompts]
 
     def _ask(self, db, prompt):
         words = dict.fromkeys(re.findall(r"\w+", prompt.lower()))

@@ -41,7 +41,7 @@ class MadeRoot:
 
     def __init__(self, report, scratch, inputs, chunks):
         maker = hashlib.sha256(pathlib.Path(made_vault.__file__).read_bytes()).hexdigest()[:8]
-        self.directory = (inputs.keep or scratch) / f"vault-{chunks}-{maker}"
+        self.directory = (inputs.keep or scratch).resolve() / f"vault-{chunks}-{maker}"
         whole = self.directory / "made.json"
         vault = make_vault()
         if not whole.exists():
