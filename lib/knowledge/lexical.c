@@ -12,8 +12,12 @@
 #include "lib/knowledge/accumulator.h"
 #include "lib/knowledge/feedback.h"
 #include "lib/knowledge/posting.h"
+#include "lib/knowledge/proximity.h"
 #include "lib/knowledge/scope.h"
 #include "lib/knowledge/term-index.h"
+
+/* Of so many at most, and of twice as many as are wanted, the text is read for its phrases. */
+#define CLOSE_LOOK_MAX 64
 
 /* A word of the prompt that the index knows. */
 struct Known {
@@ -30,10 +34,12 @@ struct Candidate {
 
 struct Search {
         sqlite3 *db;
+        const struct PromptWords *words;
         const struct Project *project; /* maybe NULL */
         struct Failure *failure;
         struct Bm25 bm25;
 
+        double idfs[PROMPT_WORDS_MAX];        /* of the words */
         struct Known known[PROMPT_WORDS_MAX]; /* rarest first */
         size_t n_known;
         struct WeightedTerm terms[PROMPT_WORDS_MAX + FEEDBACK_TERMS_MAX]; /* by id */
@@ -86,7 +92,8 @@ static int compare_terms(const void *a, const void *b) {
         return x->id < y->id ? -1 : x->id > y->id;
 }
 
-static int find_words(struct Search *search, const struct PromptWords *words) {
+static int find_words(struct Search *search) {
+        const struct PromptWords *words = search->words;
         _cleanup_statement_ sqlite3_stmt *statement = NULL;
         int r = sqlite_prepare(search->db, "SELECT id, chunks FROM terms WHERE term = ?1",
                 &statement, search->failure);
@@ -107,6 +114,7 @@ static int find_words(struct Search *search, const struct PromptWords *words) {
                 known->id = sqlite3_column_int64(statement, 0);
                 known->chunks = (uint64_t) sqlite3_column_int64(statement, 1);
                 known->idf = bm25_idf(&search->bm25, known->chunks);
+                search->idfs[i] = known->idf;
                 search->n_known++;
         }
         if (r < 0)
@@ -340,7 +348,47 @@ static int add_feedback(struct Search *search) {
                 search->failure);
 }
 
-static int rank(struct Search *search, const struct PromptWords *words, size_t top_k) {
+/* The best are read, as they stand there. */
+static int add_proximity(struct Search *search, size_t top_k) {
+        size_t n = top_k > CLOSE_LOOK_MAX / 2 ? CLOSE_LOOK_MAX : 2 * top_k;
+        _cleanup_statement_ sqlite3_stmt *statement = NULL;
+        _cleanup_analyzer_ struct Analyzer *analyzer = NULL;
+        int r;
+
+        if (search->n_known < 2)
+                return 0;
+        r = sqlite_prepare(search->db, "SELECT content FROM chunks WHERE id = ?1", &statement,
+                search->failure);
+        if (r < 0)
+                return r;
+        if (analyzer_new(&analyzer) < 0)
+                return failure_out_of_memory(search->failure);
+        n = n < search->n ? n : search->n;
+        for (size_t i = 0; i < n; i++) {
+                struct Rank *rank = &search->candidates[i].rank;
+                double bonus;
+                int code;
+
+                (void) sqlite3_reset(statement);
+                if (sqlite3_bind_int64(statement, 1, rank->id) != SQLITE_OK)
+                        return failure_out_of_memory(search->failure);
+                code = sqlite3_step(statement);
+                if (code == SQLITE_DONE)
+                        return term_index_damaged(search->db, search->failure);
+                if (code != SQLITE_ROW)
+                        return sqlite_failure(search->db, search->failure, "read a chunk");
+                if (proximity_bonus(analyzer, search->words, search->idfs,
+                            sqlite3_column_blob(statement, 0),
+                            (size_t) sqlite3_column_bytes(statement, 0), &bonus) < 0)
+                        return failure_out_of_memory(search->failure);
+                rank->score += bonus;
+        }
+        if (n > 1)
+                qsort(search->candidates, n, sizeof *search->candidates, compare_candidates);
+        return 0;
+}
+
+static int rank(struct Search *search, size_t top_k) {
         int r;
 
         search->wanted = top_k > LEXICAL_CANDIDATES_MIN ? top_k : LEXICAL_CANDIDATES_MIN;
@@ -349,7 +397,7 @@ static int rank(struct Search *search, const struct PromptWords *words, size_t t
                 return failure_out_of_memory(search->failure);
         r = read_totals(search);
         if (r >= 0)
-                r = find_words(search, words);
+                r = find_words(search);
         if (r >= 0)
                 r = find_candidates(search);
         if (r >= 0)
@@ -358,20 +406,23 @@ static int rank(struct Search *search, const struct PromptWords *words, size_t t
                 r = score_all(search);
         if (r >= 0)
                 r = add_feedback(search);
-        return r < 0 ? r : score_all(search);
+        if (r >= 0)
+                r = score_all(search);
+        return r < 0 ? r : add_proximity(search, top_k);
 }
 
 int lexical_rank(sqlite3 *db, const struct Project *project, const struct PromptWords *words,
         size_t top_k, struct Ranking *ret_ranking, struct Failure *failure) {
         _cleanup_(search_clear) struct Search search = {
                 .db = db,
+                .words = words,
                 .project = project,
                 .failure = failure,
         };
         struct Ranking ranking = { 0 };
         int r;
 
-        r = rank(&search, words, top_k);
+        r = rank(&search, top_k);
         if (r < 0)
                 return r;
         ranking.candidates = search.found;

@@ -17,7 +17,7 @@
 #include "lib/knowledge/prompt-words.h"
 #include "lib/knowledge/registry.h"
 
-#define LEXICAL_POSTINGS_MAX   200000
+#define LEXICAL_POSTINGS_MAX   50000
 #define LEXICAL_CANDIDATES_MIN 200 /* that get their whole score */
 
 struct Rank {

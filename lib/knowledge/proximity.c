@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "lib/knowledge/proximity.h"
+
+#include <string.h>
+
+#define NEVER 0
+
+struct Scan {
+        const struct PromptWords *words;
+        size_t position;               /* of the word of the text, from PROXIMITY_DISTANCE + 1 on */
+        size_t start;                  /* where that begins */
+        size_t last[PROMPT_WORDS_MAX]; /* positions of the words, NEVER: not yet */
+        unsigned pairs[PROMPT_WORDS_MAX]; /* how often the word followed the one before it */
+};
+
+static int take_term(void *userdata, const char *term, size_t size, size_t start, size_t end) {
+        struct Scan *scan = userdata;
+
+        (void) end;
+        if (start != scan->start) {
+                scan->start = start;
+                scan->position++;
+        }
+        for (size_t i = 0; i < scan->words->n_words; i++) {
+                const struct PromptWord *word = &scan->words->words[i];
+
+                if (word->size != size || memcmp(word->term, term, size) != 0)
+                        continue;
+                if (i > 0 && scan->last[i - 1] != NEVER && scan->position > scan->last[i - 1] &&
+                        scan->position - scan->last[i - 1] <= PROXIMITY_DISTANCE)
+                        scan->pairs[i]++;
+                scan->last[i] = scan->position;
+                break;
+        }
+        return 0;
+}
+
+int proximity_bonus(struct Analyzer *analyzer, const struct PromptWords *words, const double *idfs,
+        const char *text, size_t size, double *ret_bonus) {
+        struct Scan scan = { .words = words, .position = 1, .start = size };
+        double bonus = 0;
+        int r;
+
+        r = analyze(analyzer, ANALYZE_INDEX, text, size, take_term, &scan);
+        if (r < 0)
+                return r;
+        for (size_t i = 1; i < words->n_words; i++) {
+                double rarer = idfs[i - 1] < idfs[i] ? idfs[i - 1] : idfs[i];
+
+                bonus += PROXIMITY_SHARE * rarer * scan.pairs[i] / (scan.pairs[i] + 1.0);
+        }
+        *ret_bonus = bonus;
+        return 0;
+}

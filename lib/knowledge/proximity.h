@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Words that stand together in the prompt and together in a text are more than these words apart:
+ * phrases, and names of more than one word.
+ */
+
+#include "lib/knowledge/analyzer.h"
+#include "lib/knowledge/prompt-words.h"
+
+#define PROXIMITY_DISTANCE 3   /* words from one to the next, at most: "speed of a wing" */
+#define PROXIMITY_SHARE    0.3 /* of what the rarer half of a pair is worth */
+
+/* What the pairs of neighbouring words of the prompt that stand together in the text add to its
+ * score; `idfs` are those of the words, 0: none such in the index. -ENOMEM. */
+int proximity_bonus(struct Analyzer *analyzer, const struct PromptWords *words, const double *idfs,
+        const char *text, size_t size, double *ret_bonus);
