@@ -32,7 +32,7 @@ static int reader_prepare(struct Reader *reader) {
 
         r = sqlite_prepare(reader->db,
                 "SELECT 'sources/' || source || '/' || path, chunks.title, heading_path,"
-                " start_line, end_line, char_count, content"
+                " start_line, end_line, char_count, content, document_id, ordinal"
                 " FROM chunks JOIN documents ON documents.id = document_id WHERE chunks.id = ?1",
                 &reader->chunk, reader->failure);
         if (r < 0)
@@ -102,6 +102,8 @@ static int read_chunk(struct Reader *reader, const struct Rank *rank, struct Chu
 
         chunk->id = rank->id;
         chunk->score = rank->score;
+        chunk->document_id = sqlite3_column_int64(row, 7);
+        chunk->ordinal = (uint64_t) sqlite3_column_int64(row, 8);
         chunk->start_line = (uint64_t) sqlite3_column_int64(row, 3);
         chunk->end_line = (uint64_t) sqlite3_column_int64(row, 4);
         chunk->char_count = (uint64_t) sqlite3_column_int64(row, 5);

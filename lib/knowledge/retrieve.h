@@ -17,6 +17,8 @@
 
 struct Chunk {
         int64_t id;
+        int64_t document_id;
+        uint64_t ordinal;  /* within its document: neighbours differ by 1 */
         char *source_file; /* relative to the storage root: "sources/vault/Home.md" */
         char *title;
         char **heading_path; /* NULL-terminated */

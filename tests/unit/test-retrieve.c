@@ -39,6 +39,8 @@ static void test_a_chunk_is_returned_with_its_place(void **state) {
 
         const struct Chunk *chunk = &retrieval->chunks[0];
         assert_int_equal(chunk->id, id);
+        assert_int_equal(chunk->document_id, document);
+        assert_int_equal(chunk->ordinal, 0);
         assert_string_equal(chunk->source_file, "sources/vault/a b/\xc3\xbc\n.md");
         assert_string_equal(chunk->title, "My \"note\"");
         assert_string_equal(chunk->heading_path[0], "Outer");
