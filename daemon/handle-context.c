@@ -98,8 +98,11 @@ static json_object *score_to_json(double score) {
         return json_object_new_double_s(score, text);
 }
 
+static json_object *content_to_json(const char *content, size_t size) {
+        return json_object_new_string_len(content, size < INT_MAX ? (int) size : INT_MAX);
+}
+
 static json_object *chunk_to_json(const struct Chunk *chunk) {
-        int size = chunk->content_size < INT_MAX ? (int) chunk->content_size : INT_MAX;
         json_object *object = json_object_new_object();
 
         document_add(object, "chunk_id", json_object_new_int64(chunk->id));
@@ -110,7 +113,22 @@ static json_object *chunk_to_json(const struct Chunk *chunk) {
         document_add(object, "end_line", json_object_new_uint64(chunk->end_line));
         document_add(object, "score", score_to_json(chunk->score));
         document_add(object, "char_count", json_object_new_uint64(chunk->char_count));
-        document_add(object, "content", json_object_new_string_len(chunk->content, size));
+        document_add(object, "content", content_to_json(chunk->content, chunk->content_size));
+        return object;
+}
+
+/* Its best chunk, but for what it holds and where that stands. */
+static json_object *passage_to_json(const struct Passage *passage) {
+        json_object *object = chunk_to_json(passage->best), *ids = json_object_new_array();
+
+        for (size_t i = 0; ids && i < passage->n_chunks; i++)
+                document_append(ids, json_object_new_int64(passage->chunks[i]->id));
+        document_add(object, "chunk_ids", ids);
+        document_add(object, "start_line", json_object_new_uint64(passage->start_line));
+        document_add(object, "end_line", json_object_new_uint64(passage->end_line));
+        document_add(object, "char_count", json_object_new_uint64(passage->char_count));
+        document_add(object, "content", content_to_json(passage->content, passage->content_size));
+        document_add(object, "cut", json_object_new_boolean(passage->cut));
         return object;
 }
 
@@ -123,30 +141,39 @@ static json_object *retrieval_to_json(const struct Retrieval *retrieval) {
         return object;
 }
 
-/* `pack` NULL: all of them. */
-static json_object *chunks_to_json(const struct Retrieval *retrieval, const struct Pack *pack) {
+static json_object *chunks_to_json(const struct Retrieval *retrieval) {
         json_object *list = json_object_new_array();
 
         for (size_t i = 0; list && i < retrieval->n_chunks; i++)
-                if (!pack || pack->decisions[i] == PACK_USED)
-                        document_append(list, chunk_to_json(&retrieval->chunks[i]));
+                document_append(list, chunk_to_json(&retrieval->chunks[i]));
         return list;
 }
 
-static json_object *dropped_to_json(const struct Retrieval *retrieval, const struct Pack *pack) {
+static json_object *passages_to_json(const struct PackSelection *selection) {
+        json_object *list = json_object_new_array();
+
+        for (size_t i = 0; list && i < selection->n_passages; i++)
+                document_append(list, passage_to_json(selection->passages[i]));
+        return list;
+}
+
+static json_object *dropped_to_json(
+        const struct Retrieval *retrieval, const struct PackSelection *selection) {
+        static const char *const reasons[] = {
+                [PACK_DROPPED_BUDGET] = "budget",
+                [PACK_DROPPED_DUPLICATE] = "duplicate",
+        };
         json_object *list = json_object_new_array();
 
         for (size_t i = 0; list && i < retrieval->n_chunks; i++) {
                 json_object *object;
 
-                if (pack->decisions[i] == PACK_USED)
+                if (selection->decisions[i] == PACK_USED)
                         continue;
                 object = json_object_new_object();
                 document_add(object, "chunk_id", json_object_new_int64(retrieval->chunks[i].id));
-                document_add(object, "reason",
-                        json_object_new_string(pack->decisions[i] == PACK_DROPPED_BUDGET
-                                        ? "budget"
-                                        : "duplicate"));
+                document_add(
+                        object, "reason", json_object_new_string(reasons[selection->decisions[i]]));
                 document_append(list, object);
         }
         return list;
@@ -175,7 +202,7 @@ void handle_query(struct Worker *worker, const struct Request *request, struct R
                 return;
         object = json_object_new_object();
         if (object) {
-                document_add(object, "chunks", chunks_to_json(question.retrieval, NULL));
+                document_add(object, "chunks", chunks_to_json(question.retrieval));
                 document_add(object, "retrieval", retrieval_to_json(question.retrieval));
                 document_add(object, "duration_ms", duration(&question));
         }
@@ -199,7 +226,8 @@ void handle_context_build(
         if (object) {
                 document_add(object, "formatted_context", document_text(pack->formatted_context));
                 document_add(object, "full_prompt", document_text(pack->full_prompt));
-                document_add(object, "chunks_used", json_object_new_uint64(pack->chunks_used));
+                document_add(
+                        object, "chunks_used", json_object_new_uint64(pack->selection->n_passages));
                 document_add(object, "total_chars", json_object_new_uint64(pack->total_chars));
                 document_add(object, "budget", json_object_new_uint64(question.budget));
                 document_add(object, "budget_remaining",
@@ -207,8 +235,9 @@ void handle_context_build(
                 document_add(object, "duration_ms", duration(&question));
                 document_add(object, "project", project_to_json(&question));
                 document_add(object, "retrieval", retrieval_to_json(question.retrieval));
-                document_add(object, "chunks", chunks_to_json(question.retrieval, pack));
-                document_add(object, "dropped", dropped_to_json(question.retrieval, pack));
+                document_add(object, "chunks", passages_to_json(pack->selection));
+                document_add(
+                        object, "dropped", dropped_to_json(question.retrieval, pack->selection));
         }
         response_json(response, HTTP_OK, object);
 }

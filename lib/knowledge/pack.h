@@ -10,32 +10,25 @@
  *
  *   the text as written
  *
- * A chunk is taken whole or not at all, in the order of its rank; where one does not fit, a smaller
- * one behind it still may. Of chunks whose texts differ in white space only, one is taken.
+ * What goes in, and in which order, is pack-select.h; how it is cited, passage.h.
  */
 
 #include <stdint.h>
 
+#include "lib/knowledge/pack-select.h"
 #include "lib/knowledge/retrieve.h"
 
 #define PACK_BUDGET_DEFAULT 3000 /* Unicode characters */
 #define PACK_BUDGET_MAX     1000000
 
-enum PackDecision {
-        PACK_USED,
-        PACK_DROPPED_BUDGET,
-        PACK_DROPPED_DUPLICATE, /* of one that was used */
-};
-
 struct Pack {
         char *formatted_context; /* "" when nothing was used */
         char *full_prompt;       /* context and prompt, ready to send; without context the prompt */
         uint64_t total_chars; /* Unicode characters of formatted_context; never above the budget */
-        size_t chunks_used;
-        enum PackDecision *decisions; /* one per chunk of the retrieval, same order */
+        struct PackSelection *selection;
 };
 
-/* `project_id` may be NULL. -ENOMEM is the only error. */
+/* `project_id` may be NULL. The retrieval must outlive the pack. -ENOMEM is the only error. */
 int pack_build(const struct Retrieval *retrieval, const char *project_id, const char *prompt,
         uint64_t budget, struct Pack **ret_pack);
 struct Pack *pack_free(struct Pack *pack);

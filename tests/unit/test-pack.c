@@ -25,6 +25,7 @@ static void add(struct Fixture *f, const char *file, char **headings, const char
         struct Chunk *chunk = &f->chunks[f->retrieval.n_chunks++];
 
         *chunk = (struct Chunk){ .id = (int64_t) f->retrieval.n_chunks,
+                .document_id = (int64_t) f->retrieval.n_chunks,
                 .source_file = words(file),
                 .heading_path = headings,
                 .start_line = 3,
@@ -61,9 +62,9 @@ static void test_chunks_stand_under_their_citations_as_written(void **state) {
                 "Some *text*\n\tas  written\n"
                 "\n### sources/drive/b.txt (lines 3–17)\n\n"
                 "More\n");
-        assert_int_equal(pack->chunks_used, 2);
-        assert_int_equal(pack->decisions[0], PACK_USED);
-        assert_int_equal(pack->decisions[1], PACK_USED);
+        assert_int_equal(pack->selection->n_passages, 2);
+        assert_int_equal(pack->selection->decisions[0], PACK_USED);
+        assert_int_equal(pack->selection->decisions[1], PACK_USED);
 }
 
 static void test_without_a_project_the_header_says_all(void **state) {
@@ -96,7 +97,7 @@ static void test_nothing_found_is_an_empty_context(void **state) {
 
         assert_string_equal(pack->formatted_context, "");
         assert_int_equal(pack->total_chars, 0);
-        assert_int_equal(pack->chunks_used, 0);
+        assert_int_equal(pack->selection->n_passages, 0);
 }
 
 static void test_the_budget_is_kept_at_every_size(void **state) {
@@ -111,20 +112,20 @@ static void test_the_budget_is_kept_at_every_size(void **state) {
         add(&f, "sources/vault/b.md", headings, "```\nunbalanced");
         add(&f, "sources/vault/c.md", headings, "drei");
         _cleanup_pack_ struct Pack *all = build(&f, "p05", 3000);
-        assert_int_equal(all->chunks_used, 3);
+        assert_int_equal(all->selection->n_passages, 3);
 
         /* build() holds the promise; each chunk more needs a larger budget. */
         for (uint64_t budget = 0; budget <= all->total_chars; budget++) {
                 _cleanup_pack_ struct Pack *pack = build(&f, "p05", budget);
-                assert_true(pack->chunks_used >= used);
-                used = pack->chunks_used;
-                assert_int_equal(pack->total_chars == 0, pack->chunks_used == 0);
+                assert_true(pack->selection->n_passages >= used);
+                used = pack->selection->n_passages;
+                assert_int_equal(pack->total_chars == 0, pack->selection->n_passages == 0);
         }
         assert_int_equal(used, 3);
 
         _cleanup_pack_ struct Pack *less = build(&f, "p05", all->total_chars - 1);
-        assert_int_equal(less->chunks_used, 2);
-        assert_int_equal(less->decisions[2], PACK_DROPPED_BUDGET);
+        assert_int_equal(less->selection->n_passages, 2);
+        assert_int_equal(less->selection->decisions[2], PACK_DROPPED_BUDGET);
 }
 
 static void test_a_smaller_chunk_is_taken_where_a_larger_did_not_fit(void **state) {
@@ -139,10 +140,10 @@ static void test_a_smaller_chunk_is_taken_where_a_larger_did_not_fit(void **stat
         add(&f, "sources/vault/c.md", NULL, "third");
         _cleanup_pack_ struct Pack *pack = build(&f, NULL, 500);
 
-        assert_int_equal(pack->decisions[0], PACK_USED);
-        assert_int_equal(pack->decisions[1], PACK_DROPPED_BUDGET);
-        assert_int_equal(pack->decisions[2], PACK_USED);
-        assert_int_equal(pack->chunks_used, 2);
+        assert_int_equal(pack->selection->decisions[0], PACK_USED);
+        assert_int_equal(pack->selection->decisions[1], PACK_DROPPED_BUDGET);
+        assert_int_equal(pack->selection->decisions[2], PACK_USED);
+        assert_int_equal(pack->selection->n_passages, 2);
         assert_null(strstr(pack->formatted_context, "xx")); /* nor a part of it */
 }
 
@@ -161,7 +162,7 @@ static void test_the_same_text_appears_once_the_better_one(void **state) {
                 PACK_USED, PACK_USED, PACK_DROPPED_DUPLICATE };
 
         for (size_t i = 0; i < 6; i++)
-                assert_int_equal(pack->decisions[i], expected[i]);
+                assert_int_equal(pack->selection->decisions[i], expected[i]);
         assert_non_null(strstr(pack->formatted_context, "sources/vault/a.md"));
         assert_null(strstr(pack->formatted_context, "sources/vault/b.md"));
 }
@@ -174,8 +175,9 @@ static void test_a_text_that_did_not_fit_may_still_under_a_shorter_name(void **s
         add(&f, "sources/vault/b.md", NULL, "text");
         _cleanup_pack_ struct Pack *pack = build(&f, NULL, 70);
 
-        assert_int_equal(pack->decisions[0], PACK_DROPPED_BUDGET);
-        assert_int_equal(pack->decisions[1], PACK_USED);
+        /* It is there after all. */
+        assert_int_equal(pack->selection->decisions[0], PACK_DROPPED_DUPLICATE);
+        assert_int_equal(pack->selection->decisions[1], PACK_USED);
 }
 
 static void test_names_and_headings_cannot_forge_structure(void **state) {
