@@ -248,7 +248,18 @@ def test_pack_is_shown_with_numbers_and_a_source_for_each_chunk(command, filled,
     for source, chunk in zip(sources, pack["chunks"]):
         assert source.startswith(" › ".join([chunk["source_file"], *chunk["heading_path"]]))
         assert f"(lines {chunk['start_line']}–{chunk['end_line']})" in source
+        assert not source.endswith("cut")
     assert "polisher" not in result.stdout
+
+
+def test_source_that_was_cut_says_so(command, server):
+    chunk = {"chunk_id": 1, "chunk_ids": [1], "source_file": "sources/vault/a.md", "title": "A",
+             "heading_path": [], "start_line": 1, "end_line": 2, "score": 1.5, "char_count": 9,
+             "content": "x", "cut": True}
+    server.answers["/context/build"] = (
+        200, {}, json.dumps({**EMPTY, "chunks_used": 1, "chunks": [chunk]}))
+    shown = command(server.url).ask("flat").stdout
+    assert "1. sources/vault/a.md (lines 1–2) · score 1.5 · 9 characters · cut\n" in shown
 
 
 @pytest.mark.parametrize("arguments, words", [
@@ -410,6 +421,7 @@ def test_saved_exchange_names_the_chunks_that_were_used(command, filled, daemon)
     asking.save("Use isopropanol.")
     [record] = daemon.get("/interactions").json["interactions"]
     used = record["chunks_used"]
+    assert all(chunk["chunk_id"] in chunk["chunk_ids"] for chunk in used)
     assert used and {chunk["source_file"] for chunk in used} <= {
         "sources/vault/projects/p05/flat.md", "sources/vault/projects/p06/polisher.md"}
 

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What a context pack promises over HTTP, whatever the order in which chunks are found."""
+
+import re
+
+import pytest
+
+from support.api import problem
+
+# One section that makes several chunks; each paragraph has the word, and a number of its own.
+LONG = "# Isopropanol\n\n" + "\n\n".join(
+    f"Bottle {number} of isopropanol stands in the cabinet." + f" It is for bench {number}." * 20
+    for number in range(12)) + "\n"
+NOTE = ("# Order\n\nIsopropanol is ordered on Mondays by whoever finds that the last bottle has "
+        "been opened, and it comes on the Thursday after; nobody orders more than five bottles at "
+        "once, because the cabinet is full then and the rest would have to stand in the corridor.\n")
+
+
+@pytest.fixture
+def bottles(filled, daemon):
+    filled.write("sources/vault/projects/p05/long.md", LONG)
+    filled.write("sources/vault/projects/p05/order.md", NOTE)
+    filled.write("sources/vault/projects/p05/order (copy).md", NOTE.replace("the corridor", "a hall"))
+    daemon.post("/ingest").expect(200)
+    return filled
+
+
+def ask(daemon, **fields):
+    return daemon.post("/context/build", {"prompt": "isopropanol bottle", **fields}).expect(200).json
+
+
+def check(root, daemon, pack, **fields):
+    """What holds for every pack."""
+    assert pack["total_chars"] == len(pack["formatted_context"]) <= pack["budget"]
+    assert pack["budget_remaining"] == pack["budget"] - pack["total_chars"]
+    assert pack["chunks_used"] == len(pack["chunks"])
+    found = daemon.post("/query", {"prompt": "isopropanol bottle", **fields}).expect(200).json
+    told = [chunk_id for chunk in pack["chunks"] for chunk_id in chunk["chunk_ids"]]
+    told += [dropped["chunk_id"] for dropped in pack["dropped"]]
+    assert sorted(told) == sorted(chunk["chunk_id"] for chunk in found["chunks"])
+    ranks = {chunk["chunk_id"]: rank for rank, chunk in enumerate(found["chunks"])}
+    best = [chunk["chunk_id"] for chunk in pack["chunks"]]
+    assert sorted(best, key=ranks.get) == best
+    for chunk in pack["chunks"]:
+        assert chunk["chunk_id"] == min(chunk["chunk_ids"], key=ranks.get)
+        assert chunk["char_count"] == len(chunk["content"])
+        lines = (root.path / chunk["source_file"]).read_text().split("\n")
+        source = "\n".join(lines[chunk["start_line"] - 1:chunk["end_line"]])
+        assert source.startswith(chunk["content"]) if chunk["cut"] else source == chunk["content"]
+        citation = (" › ".join([chunk["source_file"], *chunk["heading_path"]])
+                    + f" (lines {chunk['start_line']}–{chunk['end_line']})")
+        assert f"\n### {citation}\n\n{chunk['content']}\n" in pack["formatted_context"]
+    assert pack["formatted_context"].count("\n[…]\n") == sum(c["cut"] for c in pack["chunks"]) <= 1
+
+
+def test_neighbours_are_cited_as_one_range(bottles, daemon):
+    pack = ask(daemon, budget=100000)
+    check(bottles, daemon, pack)
+    [long] = [chunk for chunk in pack["chunks"] if chunk["source_file"].endswith("long.md")]
+    assert len(long["chunk_ids"]) > 2
+    assert (long["start_line"], long["end_line"]) == (1, LONG.count("\n"))
+    assert long["content"] + "\n" == LONG
+
+
+def test_what_is_nearly_the_same_appears_once(bottles, daemon):
+    pack = ask(daemon, budget=100000)
+    assert [dropped["reason"] for dropped in pack["dropped"]] == ["duplicate"]
+    assert len(re.findall("is ordered on Mondays", pack["formatted_context"])) == 1
+
+
+def test_a_long_document_leaves_room_for_the_others(bottles, daemon):
+    pack = ask(daemon, budget=4000)
+    check(bottles, daemon, pack)
+    files = {chunk["source_file"].rpartition("/")[2] for chunk in pack["chunks"]}
+    assert {"long.md", "flat.md", "polisher.md"} < files
+    assert {dropped["reason"] for dropped in pack["dropped"]} == {"budget", "duplicate"}
+
+
+@pytest.mark.parametrize("budget", [1, 60, 200, 400, 700, 1000, 1500, 2000, 3000, 8000, 1000000])
+def test_every_budget_is_kept_and_nothing_is_lost(bottles, daemon, budget):
+    for fields in ({}, {"project": "p05"}, {"top_k": 3}):
+        pack = ask(daemon, budget=budget, **fields)
+        check(bottles, daemon, pack, **fields)
+        again = ask(daemon, budget=budget, **fields)
+        assert {**again, "duration_ms": 0} == {**pack, "duration_ms": 0}
+
+
+def test_an_excerpt_says_so(bottles, daemon):
+    pack = ask(daemon, budget=3000, project="p05")
+    check(bottles, daemon, pack, project="p05")
+    [cut] = [chunk for chunk in pack["chunks"] if chunk["cut"]]
+    assert cut["source_file"].endswith("long.md")
+    assert cut["content"].endswith(".")
+    assert pack["budget_remaining"] < 300
+
+
+@pytest.mark.parametrize("budget", [0, -1, -2**63, 1000001, 2**63 - 1])
+def test_a_budget_out_of_range_is_refused(daemon, budget):
+    document = problem(daemon.post("/context/build", {"prompt": "x", "budget": budget}), 422,
+                       "field_range")
+    assert document["field"] == "budget"
