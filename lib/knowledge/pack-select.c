@@ -14,7 +14,7 @@
 struct Candidate {
         const struct Chunk *chunk;
         const struct Candidate *before, *after; /* whom it continues, and who continues it */
-        struct Passage *passage;                /* that it is in; of its best one's candidate */
+        struct Passage *passage;                /* that it is in, or NULL */
         struct Fingerprint fingerprint;
 };
 
@@ -146,14 +146,13 @@ static size_t add_passage(
 static int join(const struct Selector *selector, const struct Candidate *candidate, size_t size,
         struct Passage **ret_passage) {
         const struct Chunk **joined = selector->joined;
+        bool whole = size == candidate->chunk->content_size;
         size_t n = add_passage(joined, 0, candidate->before);
 
         joined[n++] = candidate->chunk;
-        if (size == candidate->chunk->content_size)
+        if (whole)
                 n = add_passage(joined, n, candidate->after);
-        return passage_new(joined, n,
-                size == candidate->chunk->content_size ? joined[n - 1]->content_size : size,
-                ret_passage);
+        return passage_new(joined, n, whole ? joined[n - 1]->content_size : size, ret_passage);
 }
 
 /* Takes the passage in place of those that its chunks are in. */
@@ -178,7 +177,8 @@ static void take(struct Selector *selector, struct Passage *passage) {
         selection->characters += passage->characters;
 }
 
-/* Whether a document is within its half; `more` is what it would get. */
+/* Whether a document is within its half when it gets so much more in place of so much less. Its
+ * first chunk always is. */
 static bool is_within_share(
         const struct Selector *selector, int64_t document_id, uint64_t less, uint64_t more) {
         uint64_t characters = document_characters(selector, document_id);

@@ -7,26 +7,27 @@ import pytest
 
 from support.api import problem
 
+PROMPT = "isopropanol bottle"
 # One section that makes several chunks; each paragraph has the word, and a number of its own.
 LONG = "# Isopropanol\n\n" + "\n\n".join(
-    f"Bottle {number} of isopropanol stands in the cabinet." + f" It is for bench {number}." * 20
-    for number in range(12)) + "\n"
+    f"Bottle {number} of isopropanol stands in the cabinet."
+    + f" It is for bench {number}." * 20 for number in range(12)) + "\n"
 NOTE = ("# Order\n\nIsopropanol is ordered on Mondays by whoever finds that the last bottle has "
         "been opened, and it comes on the Thursday after; nobody orders more than five bottles at "
-        "once, because the cabinet is full then and the rest would have to stand in the corridor.\n")
+        "once, as the cabinet is full then and the rest would have to stand in the corridor.\n")
 
 
 @pytest.fixture
 def bottles(filled, daemon):
     filled.write("sources/vault/projects/p05/long.md", LONG)
     filled.write("sources/vault/projects/p05/order.md", NOTE)
-    filled.write("sources/vault/projects/p05/order (copy).md", NOTE.replace("the corridor", "a hall"))
+    filled.write("sources/vault/projects/p05/copy.md", NOTE.replace("the corridor", "a hall"))
     daemon.post("/ingest").expect(200)
     return filled
 
 
 def ask(daemon, **fields):
-    return daemon.post("/context/build", {"prompt": "isopropanol bottle", **fields}).expect(200).json
+    return daemon.post("/context/build", {"prompt": PROMPT, **fields}).expect(200).json
 
 
 def check(root, daemon, pack, **fields):
@@ -34,7 +35,7 @@ def check(root, daemon, pack, **fields):
     assert pack["total_chars"] == len(pack["formatted_context"]) <= pack["budget"]
     assert pack["budget_remaining"] == pack["budget"] - pack["total_chars"]
     assert pack["chunks_used"] == len(pack["chunks"])
-    found = daemon.post("/query", {"prompt": "isopropanol bottle", **fields}).expect(200).json
+    found = daemon.post("/query", {"prompt": PROMPT, **fields}).expect(200).json
     told = [chunk_id for chunk in pack["chunks"] for chunk_id in chunk["chunk_ids"]]
     told += [dropped["chunk_id"] for dropped in pack["dropped"]]
     assert sorted(told) == sorted(chunk["chunk_id"] for chunk in found["chunks"])
@@ -50,7 +51,8 @@ def check(root, daemon, pack, **fields):
         citation = (" › ".join([chunk["source_file"], *chunk["heading_path"]])
                     + f" (lines {chunk['start_line']}–{chunk['end_line']})")
         assert f"\n### {citation}\n\n{chunk['content']}\n" in pack["formatted_context"]
-    assert pack["formatted_context"].count("\n[…]\n") == sum(c["cut"] for c in pack["chunks"]) <= 1
+    cuts = [chunk["cut"] for chunk in pack["chunks"]]
+    assert pack["formatted_context"].count("\n[…]\n") == cuts.count(True) <= 1
 
 
 def test_neighbours_are_cited_as_one_range(bottles, daemon):
