@@ -98,7 +98,8 @@ static int compare_hashes(const void *a, const void *b) {
 static size_t sort_once(uint64_t *hashes, size_t n) {
         size_t kept = 0;
 
-        qsort(hashes, n, sizeof *hashes, compare_hashes);
+        if (n > 0)
+                qsort(hashes, n, sizeof *hashes, compare_hashes);
         for (size_t i = 0; i < n; i++)
                 if (kept == 0 || hashes[i] != hashes[kept - 1])
                         hashes[kept++] = hashes[i];
