@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * make-database FILE BYTES: a database of AtoCore's schema, full-text index included, of at least
+ * make-database FILE BYTES: a database of AtoCore's schema, lexical index included, of at least
  * so many bytes; the same for the same size on every machine. About two thirds are documents and
  * their index, the rest is interactions. Words come as in prose, few of them often and many of them
  * rarely, because that is what the size and shape of an index depend on.
@@ -14,6 +14,7 @@
 
 #include "lib/base/sqlite.h"
 #include "lib/knowledge/schema.h"
+#include "lib/knowledge/term-index.h"
 
 #define WORDS        50000
 #define DRAWS        (1 << 16) /* a power of two */
@@ -21,7 +22,8 @@
 #define CHUNK_WORDS  180
 #define FILE_CHUNKS  12
 #define PACK_CHUNKS  6
-#define SIZE_LOOK    500 /* documents between two looks at the size */
+#define HEADING_PATH "[\"Notes\"]"
+#define SIZE_LOOK    500 /* documents between two looks at the size; indexed together */
 #define CONTENT_SIZE (CHUNK_WORDS * (WORD_MAX + 1) + 1)
 
 struct Writer {
@@ -32,6 +34,7 @@ struct Writer {
         sqlite3_stmt *document;
         sqlite3_stmt *chunk;
         sqlite3_stmt *interaction;
+        struct TermIndex *index;
 };
 
 /* xorshift64* */
@@ -78,26 +81,38 @@ static bool step(sqlite3_stmt *statement) {
         return sqlite3_step(statement) == SQLITE_DONE && sqlite3_reset(statement) == SQLITE_OK;
 }
 
-static bool write_document(struct Writer *writer, int64_t id) {
+static int write_document(struct Writer *writer, int64_t id, struct Failure *failure) {
         char path[64], content[CONTENT_SIZE];
+        struct IndexedText text = {
+                .title = path,
+                .heading_path = HEADING_PATH,
+                .keywords = "",
+                .path = path,
+                .content = content,
+        };
+        int r;
 
         (void) snprintf(path, sizeof path, "notes/%03" PRIi64 "/%" PRIi64 ".md", id % 500, id);
         (void) sqlite3_bind_int64(writer->document, 1, id);
         (void) sqlite3_bind_text(writer->document, 2, path, -1, SQLITE_STATIC);
         if (!step(writer->document))
-                return false;
+                return sqlite_failure(writer->db, failure, "write a document");
         for (int i = 0; i < FILE_CHUNKS; i++) {
-                size_t length = write_content(writer, content);
-
+                text.content_size = write_content(writer, content);
                 (void) sqlite3_bind_int64(writer->chunk, 1, id);
                 (void) sqlite3_bind_int(writer->chunk, 2, i);
                 (void) sqlite3_bind_text(writer->chunk, 3, path, -1, SQLITE_STATIC);
-                (void) sqlite3_bind_int64(writer->chunk, 4, (int64_t) length);
-                (void) sqlite3_bind_text(writer->chunk, 5, content, (int) length, SQLITE_STATIC);
+                (void) sqlite3_bind_int64(writer->chunk, 4, (int64_t) text.content_size);
+                (void) sqlite3_bind_text(
+                        writer->chunk, 5, content, (int) text.content_size, SQLITE_STATIC);
                 if (!step(writer->chunk))
-                        return false;
+                        return sqlite_failure(writer->db, failure, "write a chunk");
+                r = term_index_add(
+                        writer->index, sqlite3_last_insert_rowid(writer->db), &text, failure);
+                if (r < 0)
+                        return r;
         }
-        return true;
+        return 0;
 }
 
 /* With its context pack it is about as long as the document and its index are. */
@@ -126,7 +141,8 @@ static int fill(struct Writer *writer, int64_t bytes, struct Failure *failure) {
                 return r;
         r = sqlite_prepare(writer->db,
                 "INSERT INTO chunks (document_id, ordinal, title, heading_path, start_line,"
-                " end_line, char_count, content) VALUES (?1, ?2, ?3, '[\"Notes\"]', ?2 * 20 + 1,"
+                " end_line, char_count, content) VALUES (?1, ?2, ?3, '" HEADING_PATH
+                "', ?2 * 20 + 1,"
                 " ?2 * 20 + 12, ?4, ?5)",
                 &writer->chunk, failure);
         if (r < 0)
@@ -140,10 +156,16 @@ static int fill(struct Writer *writer, int64_t bytes, struct Failure *failure) {
         for (int64_t id = 1;; id++) {
                 int64_t size = 0;
 
-                if (!write_document(writer, id) || !write_interaction(writer, id))
-                        return sqlite_failure(writer->db, failure, "write a document");
+                r = write_document(writer, id, failure);
+                if (r < 0)
+                        return r;
+                if (!write_interaction(writer, id))
+                        return sqlite_failure(writer->db, failure, "write an interaction");
                 if (id % SIZE_LOOK != 0)
                         continue;
+                r = term_index_apply(writer->index, failure);
+                if (r < 0)
+                        return r;
                 r = sqlite_query_int64(writer->db,
                         "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
                         &size, failure);
@@ -163,10 +185,11 @@ static int make(struct Writer *writer, const char *path, int64_t bytes, struct F
                 return r;
         /* Nothing is lost when it is interrupted: it is made again. */
         r = sqlite_execute(writer->db,
-                "PRAGMA trusted_schema=ON; PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;"
-                "PRAGMA cache_size=-262144;"
-                "BEGIN; INSERT INTO chunks_fts (chunks_fts, rank) VALUES ('hashsize', 67108864)",
+                "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-262144; BEGIN",
                 failure);
+        if (r < 0)
+                return r;
+        r = term_index_open(writer->db, &writer->index, failure);
         if (r < 0)
                 return r;
         r = fill(writer, bytes, failure);
@@ -192,6 +215,7 @@ int main(int argc, char **argv) {
         (void) sqlite3_finalize(writer->document);
         (void) sqlite3_finalize(writer->chunk);
         (void) sqlite3_finalize(writer->interaction);
+        (void) term_index_close(writer->index);
         (void) sqlite_close(writer->db);
         free(writer);
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

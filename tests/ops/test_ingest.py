@@ -305,7 +305,7 @@ def test_broken_front_matter_is_told_and_the_file_found(root, run_op):
     result = run_op("atocore-ingest").expect(0)
     assert "ingest_front_matter_ignored" in result.codes
     assert "sources/vault/a.md: front matter ignored: line " in result.stdout
-    assert rows(root, "SELECT count(*) FROM chunks_fts WHERE chunks_fts MATCH 'findable'") == [(1,)]
+    assert rows(root, "SELECT chunks FROM terms WHERE term = 'findabl'") == [(1,)]
 
 
 def test_a_database_of_another_program_is_left_alone(root, run_op):

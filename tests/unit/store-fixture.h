@@ -18,6 +18,7 @@
 #include "lib/base/sqlite.h"
 #include "lib/base/utf8.h"
 #include "lib/knowledge/store.h"
+#include "lib/knowledge/term-index.h"
 
 struct StoreFixture {
         char root[64];
@@ -99,10 +100,42 @@ static inline int64_t fixture_add_document(
         return sqlite3_last_insert_rowid(db);
 }
 
+static inline void fixture_index_chunk(
+        struct StoreFixture *f, int64_t chunk, const struct IndexedText *text) {
+        _cleanup_term_index_ struct TermIndex *index = NULL;
+        int r = term_index_open(store_database(f->store), &index, &f->failure);
+
+        if (r >= 0)
+                r = term_index_add(index, chunk, text, &f->failure);
+        assert_success(f, r < 0 ? r : term_index_apply(index, &f->failure));
+}
+
+static inline char *fixture_path(struct StoreFixture *f, int64_t document) {
+        _cleanup_statement_ sqlite3_stmt *statement = NULL;
+
+        assert_success(f,
+                sqlite_prepare(store_database(f->store), "SELECT path FROM documents WHERE id = ?1",
+                        &statement, &f->failure));
+        assert_int_equal(sqlite3_bind_int64(statement, 1, document), SQLITE_OK);
+        assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+        return strdup((const char *) sqlite3_column_text(statement, 0));
+}
+
 static inline int64_t fixture_add_chunk(struct StoreFixture *f, int64_t document, const char *title,
         const char *heading_path, const char *content) {
         sqlite3 *db = store_database(f->store);
+        _cleanup_free_ char *path = fixture_path(f, document);
+        const struct IndexedText text = {
+                .title = title,
+                .heading_path = heading_path,
+                .keywords = "",
+                .path = path,
+                .content = content,
+                .content_size = strlen(content),
+        };
+        int64_t id;
 
+        fixture_execute(f, "SAVEPOINT chunk");
         fixture_insert(db,
                 sqlite3_mprintf(
                         "INSERT INTO chunks (document_id, ordinal, title, heading_path, start_line,"
@@ -111,5 +144,8 @@ static inline int64_t fixture_add_chunk(struct StoreFixture *f, int64_t document
                         " %lld, %Q)",
                         (long long) document, (long long) document, title, heading_path,
                         (long long) utf8_count(content, strlen(content)), content));
-        return sqlite3_last_insert_rowid(db);
+        id = sqlite3_last_insert_rowid(db);
+        fixture_index_chunk(f, id, &text);
+        fixture_execute(f, "RELEASE chunk");
+        return id;
 }

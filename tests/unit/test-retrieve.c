@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "lib/knowledge/posting.h"
 #include "store-fixture.h"
 
 static char vault[] = "vault", drive[] = "drive";
@@ -82,7 +83,7 @@ static void test_the_characters_of_a_prompt_are_never_query_syntax(void **state)
         assert_int_equal(fixture_query(f, "SELECT count(*) FROM chunks"), 1);
 }
 
-static void test_titles_and_headings_count_more_than_text(void **state) {
+static void test_titles_count_more_than_headings_and_text(void **state) {
         struct StoreFixture *f = *state;
         int64_t document = fixture_add_document(f, vault, "a.md");
         int64_t in_text = fixture_add_chunk(f, document, "x", "[\"x\"]", "needle y");
@@ -95,10 +96,24 @@ static void test_titles_and_headings_count_more_than_text(void **state) {
 
         assert_int_equal(retrieval->n_chunks, 3);
         assert_int_equal(retrieval->chunks[0].id, in_title);
-        assert_int_equal(retrieval->chunks[1].id, in_heading);
-        assert_int_equal(retrieval->chunks[2].id, in_text);
+        assert_int_equal(retrieval->chunks[1].id, in_text);
+        assert_int_equal(retrieval->chunks[2].id, in_heading);
         assert_true(retrieval->chunks[0].score > retrieval->chunks[1].score);
-        assert_true(retrieval->chunks[1].score > retrieval->chunks[2].score);
+        assert_true(retrieval->chunks[1].score == retrieval->chunks[2].score);
+}
+
+static uint32_t words_of(const struct Chunk *chunk) {
+        return (uint32_t) ((chunk->content_size - strlen("needle")) / strlen(" straw")) + 1;
+}
+
+/* By classes of lengths, and within one by id. */
+static bool is_in_order(const struct Chunk *a, const struct Chunk *b) {
+        /* The title, and the path as a whole and in its two parts. */
+        uint32_t around = TERM_WEIGHT_TITLE + 3 * TERM_WEIGHT_KEYWORDS;
+        unsigned x = posting_weight(1, around + words_of(a)),
+                 y = posting_weight(1, around + words_of(b));
+
+        return x < y ? a->score > b->score : x == y && a->score == b->score && a->id < b->id;
 }
 
 static void test_the_best_are_chosen_and_all_are_counted(void **state) {
@@ -123,11 +138,10 @@ static void test_the_best_are_chosen_and_all_are_counted(void **state) {
         assert_int_equal(ten->n_chunks, 10);
         assert_int_equal(ten->candidates, 60);
         assert_int_equal(all->n_chunks, 60);
-        for (size_t i = 0; i < 60; i++) {
-                assert_int_equal(all->chunks[i].content_size, strlen("needle") + 6 * i);
-                if (i < 10)
-                        assert_int_equal(ten->chunks[i].id, all->chunks[i].id);
-        }
+        for (size_t i = 1; i < 60; i++)
+                assert_true(is_in_order(&all->chunks[i - 1], &all->chunks[i]));
+        for (size_t i = 0; i < 10; i++)
+                assert_int_equal(ten->chunks[i].id, all->chunks[i].id);
 }
 
 static void test_equal_chunks_come_in_the_order_of_their_ids(void **state) {
@@ -141,6 +155,13 @@ static void test_equal_chunks_come_in_the_order_of_their_ids(void **state) {
         _cleanup_retrieval_ struct Retrieval *retrieval = ask_project(f, NULL, "needle", 20);
         for (size_t i = 1; i < retrieval->n_chunks; i++)
                 assert_true(retrieval->chunks[i - 1].id < retrieval->chunks[i].id);
+}
+
+static bool has_file(const struct Retrieval *retrieval, const char *source_file) {
+        for (size_t i = 0; i < retrieval->n_chunks; i++)
+                if (strcmp(retrieval->chunks[i].source_file, source_file) == 0)
+                        return true;
+        return false;
 }
 
 static void test_a_project_sees_only_what_is_below_its_roots(void **state) {
@@ -178,7 +199,7 @@ static void test_a_project_sees_only_what_is_below_its_roots(void **state) {
                 assert_int_equal(some->candidates, 5);
                 assert_int_equal(some->n_chunks, 5);
                 for (size_t i = 0; i < 5; i++)
-                        assert_string_equal(some->chunks[i].source_file, expected[i]);
+                        assert_true(has_file(some, expected[i]));
         }
         {
                 struct IngestRoot roots[] = { { drive, all, NULL } };
@@ -236,8 +257,7 @@ static void test_a_damaged_index_is_a_failure_not_an_empty_answer(void **state) 
         struct Retrieval *retrieval = NULL;
 
         add(f, vault, "a.md", "needle");
-        fixture_execute(
-                f, "UPDATE chunks_fts_data SET block = x'ffffffffffffffffffff' WHERE id = 10");
+        fixture_execute(f, "UPDATE postings SET data = x'ffffffffffffffffffff'");
         f->store = store_close(f->store);
         assert_success(f, store_open(&f->operation, SQLITE_MODE_READ, &f->store, &f->failure));
         assert_true(retrieve(f->store, NULL, "needle", 10, &retrieval, &f->failure) < 0);
@@ -250,7 +270,7 @@ static void test_an_index_that_knows_more_than_there_is_fails(void **state) {
         struct Retrieval *retrieval = NULL;
 
         add(f, vault, "a.md", "needle");
-        fixture_execute(f, "DROP TRIGGER chunks_fts_delete; DELETE FROM chunks");
+        fixture_execute(f, "DELETE FROM chunks");
         assert_true(retrieve(f->store, NULL, "needle", 10, &retrieval, &f->failure) < 0);
         assert_int_equal(f->failure.event, EVENT_DATABASE_INVALID);
 }
@@ -276,7 +296,7 @@ int main(void) {
                 ON_STORE(test_a_chunk_is_returned_with_its_place),
                 ON_STORE(test_an_empty_store_and_an_empty_prompt_find_nothing),
                 ON_STORE(test_the_characters_of_a_prompt_are_never_query_syntax),
-                ON_STORE(test_titles_and_headings_count_more_than_text),
+                ON_STORE(test_titles_count_more_than_headings_and_text),
                 ON_STORE(test_the_best_are_chosen_and_all_are_counted),
                 ON_STORE(test_equal_chunks_come_in_the_order_of_their_ids),
                 ON_STORE(test_a_project_sees_only_what_is_below_its_roots),

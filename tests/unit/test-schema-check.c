@@ -53,7 +53,6 @@ static void test_our_schema_is_sound_and_all_of_it_is_checked(void **state) {
         assert_int_equal(sqlite_open(scratch("x.db"), SQLITE_MODE_CREATE, &db, NULL), 0);
         assert_int_equal(schema_migrate(db, NULL), 0);
         database_execute(db,
-                "PRAGMA trusted_schema=ON;" /* SQLite 3.40 trusts no FTS5 in triggers */
                 "INSERT INTO documents VALUES (1, 'vault', 'a.md', 'A', '[]', '[]', 1, 1, 1, 1, "
                 "'x',"
                 " 1); INSERT INTO chunks VALUES (1, 1, 0, 'A', '[]', '', 1, 2, 3, 'words');"

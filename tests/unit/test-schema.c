@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <pthread.h>
 
+#include "index-fixture.h"
+#include "lib/knowledge/lexical.h"
 #include "store-fixture.h"
 
 static sqlite3 *create(struct StoreFixture *f, const char *sql) {
@@ -188,62 +190,92 @@ static void test_programs_that_start_at_once_migrate_once(void **state) {
         assert_int_equal(inspect(f, db), SCHEMA_CURRENT);
 }
 
-/* The index. */
+/* A database as the first version wrote it: its index was kept in step by triggers. */
+static sqlite3 *create_first_version(struct StoreFixture *f) {
+        char pragmas[128];
+        sqlite3 *db = create(f, schema_migrations[0]);
 
-static int64_t matches(struct StoreFixture *f, const char *expression) {
-        _cleanup_statement_ sqlite3_stmt *statement = NULL;
-
+        (void) snprintf(pragmas, sizeof pragmas,
+                "PRAGMA application_id = %d; PRAGMA user_version = 1", SQLITE_APPLICATION_ID);
+        assert_success(f, sqlite_execute(db, pragmas, &f->failure));
         assert_success(f,
-                sqlite_prepare(store_database(f->store),
-                        "SELECT count(*) FROM chunks_fts WHERE chunks_fts MATCH ?", &statement,
+                sqlite_execute(db,
+                        "PRAGMA trusted_schema = ON;" /* SQLite 3.40 trusts no FTS5 in triggers */
+                        "INSERT INTO documents VALUES"
+                        " (1, 'vault', 'lab/a.md', 'A', '[\"optics\"]', '[]', 1, 1, 1, 1, 'x', 1),"
+                        " (2, 'drive', 'b.txt', 'B', '[]', '[]', 1, 1, 1, 2, 'y', 1);"
+                        "INSERT INTO chunks VALUES"
+                        " (3, 1, 0, 'A', '[\"Motors\"]', 'optics', 1, 2, 18, 'running over glass'),"
+                        " (8191, 1, 1, 'A', '[]', 'optics', 3, 4, 5, 'glass'),"
+                        " (8192, 2, 0, 'B', '[]', '', 1, 2, 9, 'M\xc3\xbchle 光学');"
+                        "INSERT INTO interactions (created_at, prompt) VALUES (1, 'kept');"
+                        "INSERT INTO state VALUES ('last_ingest_at', 7)",
                         &f->failure));
-        assert_int_equal(sqlite3_bind_text(statement, 1, expression, -1, SQLITE_STATIC), SQLITE_OK);
-        assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
-        return sqlite3_column_int64(statement, 0);
+        return db;
 }
 
-/* By the index itself, against the chunks; and as anybody checks a database, who may not write and
- * does not trust its schema. */
-static void assert_index_is_sound(struct StoreFixture *f) {
-        _cleanup_sqlite_ sqlite3 *db = NULL;
-        _cleanup_statement_ sqlite3_stmt *statement = NULL;
+static void expect_found(
+        struct StoreFixture *f, sqlite3 *db, const char *prompt, const int64_t *ids, size_t n) {
+        _cleanup_prompt_words_ struct PromptWords *words = NULL;
+        _cleanup_(ranking_done) struct Ranking ranking = { 0 };
 
-        fixture_execute(f,
-                "INSERT INTO chunks_fts (chunks_fts, rank) VALUES"
-                " ('integrity-check', 1)");
-        assert_success(f, sqlite_open(f->layout->database, SQLITE_MODE_READ, &db, &f->failure));
-        assert_success(f, sqlite_prepare(db, "PRAGMA integrity_check", &statement, &f->failure));
-        assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
-        assert_string_equal((const char *) sqlite3_column_text(statement, 0), "ok");
+        assert_success(f, prompt_words_find(prompt, &words, &f->failure));
+        assert_success(f, lexical_rank(db, NULL, words, 10, &ranking, &f->failure));
+        assert_int_equal(ranking.n, n);
+        for (size_t i = 0; i < n; i++)
+                assert_int_equal(ranking.best[i].id, ids[i]);
 }
 
-static void test_the_index_follows_every_change_of_the_chunks(void **state) {
+static void test_a_database_of_the_first_version_is_found_in_after_its_migration(void **state) {
         struct StoreFixture *f = *state;
-        int64_t document = fixture_add_document(f, "vault", "a.md");
-        int64_t other = fixture_add_document(f, "vault", "b.md");
+        _cleanup_sqlite_ sqlite3 *db = create_first_version(f);
 
-        fixture_add_chunk(f, document, "Note", "[\"Motors\",\"N\xc3\xa4he \\\"x\\\"\"]",
-                "running over glass");
-        fixture_add_chunk(f, other, "Other", "[]", "something else");
-        assert_int_equal(matches(f, "glass"), 1);
-        assert_int_equal(matches(f, "title:note"), 1);
-        assert_int_equal(matches(f, "heading_path:motor"), 1); /* stemmed */
-        assert_int_equal(matches(f, "heading_path:nahe"), 1);  /* without its diaeresis */
-        assert_index_is_sound(f);
+        assert_success(f, schema_migrate(db, &f->failure));
+        assert_int_equal(inspect(f, db), SCHEMA_CURRENT);
+        assert_int_equal(query(f, db, "SELECT count(*) FROM documents"), 2);
+        assert_int_equal(query(f, db, "SELECT group_concat(id, '') = '381918192' FROM chunks"), 1);
+        assert_int_equal(query(f, db, "SELECT count(*) FROM interactions"), 1);
+        assert_int_equal(query(f, db, "SELECT value FROM state WHERE key = 'last_ingest_at'"), 7);
+        assert_int_equal(
+                query(f, db, "SELECT count(*) FROM sqlite_schema WHERE name LIKE '%fts%'"), 0);
 
-        fixture_execute(f,
-                "UPDATE chunks SET content = 'walking', keywords = 'optics'"
-                " WHERE content LIKE 'running%'");
-        assert_int_equal(matches(f, "glass"), 0);
-        assert_int_equal(matches(f, "walk"), 1);
-        assert_int_equal(matches(f, "keywords:optics"), 1);
-        assert_index_is_sound(f);
+        assert_index_is_of_its_chunks(db);
+        expect_found(f, db, "run motors", (int64_t[]){ 3 }, 1);
+        expect_found(f, db, "glass", (int64_t[]){ 8191, 3 }, 2);
+        expect_found(f, db, "muhle", (int64_t[]){ 8192 }, 1);
+        expect_found(f, db, "光学", (int64_t[]){ 8192 }, 1);
+        expect_found(f, db, "lab", (int64_t[]){ 8191, 3 }, 2);
 
-        fixture_execute(f, "DELETE FROM documents WHERE path = 'a.md'"); /* its chunks with it */
-        assert_int_equal(fixture_query(f, "SELECT count(*) FROM chunks"), 1);
-        assert_int_equal(matches(f, "walk"), 0);
-        assert_int_equal(matches(f, "else"), 1);
-        assert_index_is_sound(f);
+        /* Ids go on from where they were. */
+        assert_success(f,
+                sqlite_execute(db,
+                        "DELETE FROM chunks WHERE id = 8192;"
+                        "INSERT INTO chunks VALUES (NULL, 2, 0, 'B', '[]', '', 1, 2, 1, 'x')",
+                        &f->failure));
+        assert_int_equal(query(f, db, "SELECT max(id) FROM chunks"), 8193);
+}
+
+static void test_a_migration_that_fails_leaves_the_first_version_as_it_was(void **state) {
+        struct StoreFixture *f = *state;
+        _cleanup_failure_ struct Failure failure = { 0 };
+        _cleanup_sqlite_ sqlite3 *db = create_first_version(f);
+
+        /* What the index is made with, once its tables are there. */
+        assert_success(f,
+                sqlite_execute(
+                        db, "CREATE TABLE chunk_terms (chunk_id, length, data)", &f->failure));
+        assert_true(schema_migrate(db, &failure) < 0);
+        assert_true(failure_is_set(&failure));
+        assert_int_equal(sqlite3_get_autocommit(db), 1);
+        assert_int_equal(query(f, db, "PRAGMA user_version"), 1);
+        assert_int_equal(
+                query(f, db, "SELECT count(*) FROM chunks_fts WHERE chunks_fts MATCH 'glass'"), 2);
+        assert_int_equal(
+                query(f, db, "SELECT count(*) FROM sqlite_schema WHERE name = 'terms'"), 0);
+
+        assert_success(f, sqlite_execute(db, "DROP TABLE chunk_terms", &f->failure));
+        assert_success(f, schema_migrate(db, &f->failure));
+        assert_index_is_of_its_chunks(db);
 }
 
 static void test_the_ids_of_chunks_are_never_used_again(void **state) {
@@ -279,7 +311,8 @@ int main(void) {
                 ON_FILE(test_every_earlier_version_climbs_to_the_same_schema),
                 ON_FILE(test_a_step_that_fails_leaves_the_database_as_it_was),
                 ON_FILE(test_programs_that_start_at_once_migrate_once),
-                ON_STORE(test_the_index_follows_every_change_of_the_chunks),
+                ON_FILE(test_a_database_of_the_first_version_is_found_in_after_its_migration),
+                ON_FILE(test_a_migration_that_fails_leaves_the_first_version_as_it_was),
                 ON_STORE(test_the_ids_of_chunks_are_never_used_again),
                 ON_STORE(test_a_path_is_one_document_of_its_source),
         };
