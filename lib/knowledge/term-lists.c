@@ -61,23 +61,23 @@ int term_lists_read(struct TermLists *lists, int64_t term, int64_t window,
         if (r < 0)
                 return r;
         code = sqlite3_step(select);
+        if (code == SQLITE_DONE)
+                return n_without > 0 ? term_index_damaged(lists->db, failure) : 0;
         if (code != SQLITE_ROW)
-                return code == SQLITE_DONE ? 0
-                                           : sqlite_failure(lists->db, failure, "read the index");
+                return sqlite_failure(lists->db, failure, "read the index");
         reader = posting_reader(
                 sqlite3_column_blob(select, 0), (size_t) sqlite3_column_bytes(select, 0));
         while ((r = posting_read(&reader, &posting)) > 0) {
-                int64_t chunk = window * TERM_WINDOW + (int64_t) posting.key;
-
-                while (n_without > 0 && without->chunk < chunk) {
+                if (posting.key >= TERM_WINDOW)
+                        return term_index_damaged(lists->db, failure);
+                if (n_without > 0 &&
+                        without->chunk == window * TERM_WINDOW + (int64_t) posting.key) {
                         without++;
                         n_without--;
-                }
-                if ((n_without == 0 || without->chunk != chunk) &&
-                        posting_append(&lists->list, posting.key, posting.weight) < 0)
+                } else if (posting_append(&lists->list, posting.key, posting.weight) < 0)
                         return failure_out_of_memory(failure);
         }
-        return r < 0 ? term_index_damaged(lists->db, failure) : 0;
+        return r < 0 || n_without > 0 ? term_index_damaged(lists->db, failure) : 0;
 }
 
 int term_lists_write(

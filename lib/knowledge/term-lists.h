@@ -26,7 +26,7 @@ struct ListedChunk {
 };
 
 /* The list of a term in a window, empty where there is none, without these chunks (by id).
- * DATABASE_INVALID. */
+ * DATABASE_INVALID: it is damaged, or one of these is not in it. */
 int term_lists_read(struct TermLists *lists, int64_t term, int64_t window,
         const struct ListedChunk *without, size_t n_without, struct Failure *failure);
 /* An empty one is removed. */
