@@ -148,19 +148,27 @@ static char *parent_of(const char *path) {
         return slash ? strndup(path, slash == path ? 1 : (size_t) (slash - path)) : strdup(".");
 }
 
-int write_file_atomic_at(int dir_fd, const char *name, const void *data, size_t size) {
-        _cleanup_free_ char *temporary = NULL, *parent = NULL;
+int write_temporary_at(
+        int dir_fd, const char *name, const void *data, size_t size, char **ret_temporary) {
+        _cleanup_free_ char *temporary = NULL;
         int r;
 
         r = temporary_name(name, &temporary);
-        if (r < 0)
-                return r;
-        parent = parent_of(name);
+        if (r >= 0)
+                r = write_new_file_at(dir_fd, temporary, data, size);
+        if (r >= 0)
+                *ret_temporary = STEAL(temporary);
+        return r;
+}
+
+int write_file_atomic_at(int dir_fd, const char *name, const void *data, size_t size) {
+        _cleanup_free_ char *temporary = NULL, *parent = parent_of(name);
+        int r;
+
         if (!parent)
                 return -ENOMEM;
-
         /* Power gone until the rename: the old file, and at worst a temporary one beside it. */
-        r = write_new_file_at(dir_fd, temporary, data, size);
+        r = write_temporary_at(dir_fd, name, data, size, &temporary);
         if (r < 0)
                 return r;
         if (renameat(dir_fd, temporary, dir_fd, name) < 0) {

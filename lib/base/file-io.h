@@ -41,6 +41,11 @@ int write_new_file_at(int dir_fd, const char *name, const void *data, size_t siz
  * directory: after a crash it holds the old or the new content, whole. */
 int write_file_atomic_at(int dir_fd, const char *name, const void *data, size_t size);
 
+/* The first step of that, for who has more to do before the rename: a file of its own beside
+ * `name`, written and synced; its directory is not. The caller renames or unlinks it. */
+int write_temporary_at(
+        int dir_fd, const char *name, const void *data, size_t size, char **ret_temporary);
+
 /* Removes what write_file_atomic_at() left beside `name` when it was killed. For who knows that
  * nobody is writing it. An absent directory is fine. */
 int remove_temporaries_at(int dir_fd, const char *name);

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "lib/base/json-locate.h"
 #include "lib/base/utf8.h"
 
 DEFINE_POINTER_CLEANUP(json_tokener *, json_tokener_free)
@@ -89,14 +90,6 @@ static int clamp_integers(const char *text, size_t size, char **ret_text) {
         return 0;
 }
 
-static size_t line_of(const char *text, size_t offset) {
-        size_t line = 1;
-
-        for (size_t i = 0; i < offset; i++)
-                line += text[i] == '\n';
-        return line;
-}
-
 static int problem(char **ret_problem, const char *format, ...)
         __attribute__((format(printf, 2, 3)));
 static int problem(char **ret_problem, const char *format, ...) {
@@ -130,11 +123,11 @@ int json_document_parse(
                 return problem(ret_problem, "it is too large");
         const char *nul = memchr(text, '\0', size);
         if (nul)
-                return problem(
-                        ret_problem, "line %zu: a NUL byte", line_of(text, (size_t) (nul - text)));
+                return problem(ret_problem, "line %zu: a NUL byte",
+                        json_line(text, (size_t) (nul - text)));
         size_t valid = utf8_valid_prefix(text, size);
         if (valid != size)
-                return problem(ret_problem, "line %zu: not UTF-8", line_of(text, valid));
+                return problem(ret_problem, "line %zu: not UTF-8", json_line(text, valid));
 
         tokener = json_tokener_new_ex(depth);
         if (!tokener || clamp_integers(text, size, &clamped) < 0)
@@ -152,14 +145,14 @@ int json_document_parse(
         if (end > size)
                 end = size;
         if (error == json_tokener_continue || error == json_tokener_error_parse_eof)
-                return problem(ret_problem, "line %zu: it ends too early", line_of(text, size));
+                return problem(ret_problem, "line %zu: it ends too early", json_line(text, size));
         if (error != json_tokener_success)
-                return problem(ret_problem, "line %zu: %s", line_of(text, end),
+                return problem(ret_problem, "line %zu: %s", json_line(text, end),
                         json_tokener_error_desc(error));
 
         size_t rest = end + strspn(text + end, " \t\r\n");
         if (rest != size)
-                return problem(ret_problem, "line %zu: more behind its end", line_of(text, rest));
+                return problem(ret_problem, "line %zu: more behind its end", json_line(text, rest));
 
         (void) json_object_put(STEAL(document));
         json_tokener_reset(tokener);
@@ -172,7 +165,7 @@ int json_document_parse(
         size_t strict = scan(text, size, &colons);
         if (strict != size)
                 return problem(
-                        ret_problem, "line %zu: unexpected character", line_of(text, strict));
+                        ret_problem, "line %zu: unexpected character", json_line(text, strict));
         if (count_fields(document) != colons)
                 return problem(ret_problem, "a field is given twice in one object");
 
