@@ -37,8 +37,16 @@ struct Registry {
 /* Reads and checks the whole file. Absent: -ENOENT, without a failure. Not as it must be (no JSON,
  * an array instead of an object, a field given twice, an id or alias given twice without regard to
  * case, an unknown source, a subpath that leaves it): REGISTRY_INVALID, -EBADMSG, with a sentence
- * that names the project and the field. Fields that it does not know are ignored. */
+ * that names the line, the project and the field. Fields that it does not know are ignored. */
 int registry_load(const char *path, struct Registry **ret_registry, struct Failure *failure);
+
+/* Its two halves. The text has a NUL behind it; the caller frees it. */
+int registry_read(const char *path, char **ret_text, size_t *ret_size, struct Failure *failure);
+/* The failure that belongs to -errno of reading it. */
+int registry_unreadable(const char *path, int r, struct Failure *failure);
+int registry_parse_text(const char *path, const char *text, size_t size,
+        struct Registry **ret_registry, struct Failure *failure);
+
 struct Registry *registry_free(struct Registry *registry);
 DEFINE_POINTER_CLEANUP(struct Registry *, registry_free)
 #define _cleanup_registry_ _cleanup_(registry_freep)

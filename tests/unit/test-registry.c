@@ -188,6 +188,19 @@ static void test_wrong_types_name_project_and_field(void **state) {
                 "ingest_roots[0].label is not a string");
 }
 
+static void test_line_of_a_mistake_is_told(void **state) {
+        (void) state;
+        assert_refused("{\"projects\":[\n{\"id\":\"a\",\n\"ingest_roots\":[\n"
+                       "{\"source\":\"vault\",\"subpath\":\"\"},\n{\"source\":\"vault\",\n"
+                       "\"subpath\":\"..\"}]}]}",
+                "line 6: project \"a\": ingest_roots[1].subpath \"..\" leaves its source");
+        assert_refused("{\"projects\":[\n{\"id\":\"a\",\"ingest_roots\":[\n{\n"
+                       "\"source\":\"vault\"}]}]}",
+                "line 3: project \"a\": ingest_roots[0].subpath is missing");
+        assert_refused("\n{\"project\":[]}", "line 2: projects is missing");
+        assert_refused("{\n\"projects\":\n7}", "line 3: projects is not an array");
+}
+
 static void assert_subpath(const char *given, const char *normalised) {
         _cleanup_free_ char *text = NULL;
 
@@ -293,6 +306,7 @@ int main(void) {
                 cmocka_unit_test(test_known_ids_are_listed_in_order),
                 cmocka_unit_test(test_names_are_unique_together_without_regard_to_case),
                 cmocka_unit_test(test_wrong_types_name_project_and_field),
+                cmocka_unit_test(test_line_of_a_mistake_is_told),
                 cmocka_unit_test(test_subpaths_are_normalised),
                 cmocka_unit_test(test_subpaths_never_leave_their_source),
                 cmocka_unit_test(test_a_project_has_a_bounded_number_of_roots),
