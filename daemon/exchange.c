@@ -16,6 +16,8 @@ static const char *method_name(enum Method method) {
                 return "HEAD";
         case METHOD_POST:
                 return "POST";
+        case METHOD_PUT:
+                return "PUT";
         default:
                 return "a request for";
         }
@@ -118,7 +120,8 @@ static void judge_announced_body(struct Exchange *exchange) {
 
         if (request->announced > REQUEST_BODY_MAX)
                 refuse_large_body(&exchange->response);
-        else if (request->has_body && request->method == METHOD_POST && !request->is_json)
+        else if (request->has_body && !request->is_json &&
+                (request->method == METHOD_POST || request->method == METHOD_PUT))
                 (void) response_problem(&exchange->response, HTTP_UNSUPPORTED_MEDIA_TYPE,
                         "media_type_unsupported",
                         "The body must be JSON, sent as Content-Type: application/json");

@@ -22,6 +22,7 @@ struct Question {
         uint64_t top_k;
         uint64_t budget;
         struct RegistryView *view; /* NULL where no project was asked for */
+        struct Failure stale;      /* why that is not the registry on disk */
         const struct Project *project;
         struct Retrieval *retrieval;
 };
@@ -29,6 +30,7 @@ struct Question {
 static void question_clear(struct Question *question) {
         (void) json_object_put(question->fields);
         (void) registry_view_release(question->view);
+        failure_clear(&question->stale);
         (void) retrieval_free(question->retrieval);
 }
 
@@ -61,7 +63,7 @@ static int find(struct Worker *worker, struct Question *question, struct Respons
         int r;
 
         if (question->project_name) {
-                r = worker_registry(worker, &question->view, response);
+                r = worker_registry(worker, &question->view, &question->stale, response);
                 if (r >= 0)
                         r = worker_project(question->view->registry, question->project_name,
                                 &question->project, response);
@@ -132,12 +134,26 @@ static json_object *passage_to_json(const struct Passage *passage) {
         return object;
 }
 
-static json_object *retrieval_to_json(const struct Retrieval *retrieval) {
+static json_object *degraded_to_json(const struct Question *question) {
+        json_object *list = document_text_list(question->retrieval->degraded);
+        const struct Failure *stale = &question->stale;
+        _cleanup_free_ char *text = NULL;
+
+        if (!failure_is_set(stale))
+                return list;
+        if (asprintf(&text, "%s: %s", event_code(stale->event), failure_message(stale)) < 0)
+                text = NULL;
+        document_append(list, document_text(text));
+        return list;
+}
+
+static json_object *retrieval_to_json(const struct Question *question) {
+        const struct Retrieval *retrieval = question->retrieval;
         json_object *object = json_object_new_object();
 
         document_add(object, "mode", json_object_new_string(retrieval->mode));
         document_add(object, "candidates", json_object_new_uint64(retrieval->candidates));
-        document_add(object, "degraded", document_text_list(retrieval->degraded));
+        document_add(object, "degraded", degraded_to_json(question));
         return object;
 }
 
@@ -203,7 +219,7 @@ void handle_query(struct Worker *worker, const struct Request *request, struct R
         object = json_object_new_object();
         if (object) {
                 document_add(object, "chunks", chunks_to_json(question.retrieval));
-                document_add(object, "retrieval", retrieval_to_json(question.retrieval));
+                document_add(object, "retrieval", retrieval_to_json(&question));
                 document_add(object, "duration_ms", duration(&question));
         }
         response_json(response, HTTP_OK, object);
@@ -234,7 +250,7 @@ void handle_context_build(
                         json_object_new_uint64(question.budget - pack->total_chars));
                 document_add(object, "duration_ms", duration(&question));
                 document_add(object, "project", project_to_json(&question));
-                document_add(object, "retrieval", retrieval_to_json(question.retrieval));
+                document_add(object, "retrieval", retrieval_to_json(&question));
                 document_add(object, "chunks", passages_to_json(pack->selection));
                 document_add(
                         object, "dropped", dropped_to_json(question.retrieval, pack->selection));

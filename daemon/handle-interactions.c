@@ -70,7 +70,7 @@ static int resolve_project(
 
         if (!name)
                 return 0;
-        r = worker_registry(worker, &view, response);
+        r = worker_registry(worker, &view, NULL, response);
         if (r >= 0)
                 r = worker_project(view->registry, name, &project, response);
         if (r < 0)

@@ -9,64 +9,41 @@
 #include "daemon/document.h"
 #include "daemon/fields.h"
 #include "daemon/handlers.h"
+#include "daemon/project.h"
 #include "lib/base/event.h"
 #include "lib/base/json-document.h"
 #include "lib/knowledge/ingest.h"
 
-static json_object *roots_to_json(const struct Project *project) {
-        json_object *list = json_object_new_array();
-
-        for (size_t i = 0; list && i < project->n_roots; i++) {
-                const struct IngestRoot *root = &project->roots[i];
-                json_object *object = json_object_new_object();
-
-                document_add(object, "source", document_text(root->source));
-                document_add(object, "subpath", document_text(root->subpath));
-                document_add(object, "label", document_text(root->label));
-                document_append(list, object);
-        }
-        return list;
-}
-
-static json_object *project_to_json(
-        const struct Project *project, uint64_t documents, uint64_t chunks) {
-        json_object *object = json_object_new_object();
-
-        document_add(object, "id", document_text(project->id));
-        document_add(object, "aliases", document_text_list(project->aliases));
-        document_add(object, "description", document_text(project->description));
-        document_add(object, "ingest_roots", roots_to_json(project));
-        document_add(object, "documents", json_object_new_uint64(documents));
-        document_add(object, "chunks", json_object_new_uint64(chunks));
-        return object;
-}
-
 void handle_projects(
         struct Worker *worker, const struct Request *request, struct Response *response) {
         _cleanup_registry_view_ struct RegistryView *view = NULL;
-        _cleanup_failure_ struct Failure failure = { 0 };
+        _cleanup_failure_ struct Failure failure = { 0 }, stale = { 0 };
         _cleanup_json_ json_object *list = NULL;
-        json_object *object;
+        json_object *object, *warnings;
         struct Store *store;
 
         (void) request;
-        if (worker_registry(worker, &view, response) < 0 ||
+        if (worker_registry(worker, &view, &stale, response) < 0 ||
                 worker_store(worker, &store, response) < 0)
                 return;
         list = json_object_new_array();
         for (size_t i = 0; list && i < view->registry->n_projects; i++) {
                 const struct Project *project = &view->registry->projects[i];
-                uint64_t documents, chunks;
+                struct ProjectCounts counts;
 
-                if (store_project_counts(store, project, &documents, &chunks, &failure) < 0) {
+                if (store_project_counts(
+                            store, project, &counts.documents, &counts.chunks, &failure) < 0) {
                         (void) response_failure(response, &failure);
                         return;
                 }
-                document_append(list, project_to_json(project, documents, chunks));
+                document_append(list, project_to_json(project, &counts));
         }
         object = json_object_new_object();
-        if (object)
-                document_add(object, "projects", STEAL(list));
+        warnings = json_object_new_array();
+        if (failure_is_set(&stale))
+                document_append(warnings, document_text(failure_message(&stale)));
+        document_add(object, "projects", STEAL(list));
+        document_add(object, "warnings", warnings);
         response_json(response, HTTP_OK, object);
 }
 
@@ -108,7 +85,7 @@ static void ingest_project(struct Worker *worker, const char *name, struct Respo
         _cleanup_registry_view_ struct RegistryView *view = NULL;
         const struct Project *project;
 
-        if (worker_registry(worker, &view, response) >= 0 &&
+        if (worker_registry(worker, &view, NULL, response) >= 0 &&
                 worker_project(view->registry, name, &project, response) >= 0)
                 ingest(worker, project, response);
 }

@@ -21,6 +21,14 @@ void handle_refresh(
         struct Worker *worker, const struct Request *request, struct Response *response);
 void handle_ingest(struct Worker *worker, const struct Request *request, struct Response *response);
 
+/* handle-registry.c */
+void handle_project_template(
+        struct Worker *worker, const struct Request *request, struct Response *response);
+void handle_project_register(
+        struct Worker *worker, const struct Request *request, struct Response *response);
+void handle_project_replace(
+        struct Worker *worker, const struct Request *request, struct Response *response);
+
 /* handle-context.c */
 void handle_query(struct Worker *worker, const struct Request *request, struct Response *response);
 void handle_context_build(

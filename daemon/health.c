@@ -59,15 +59,9 @@ static void check_database(struct Worker *worker, struct HealthReport *report) {
 static void check_registry(
         struct Worker *worker, struct HealthReport *report, struct RegistryView **ret_view) {
         _cleanup_failure_ struct Failure failure = { 0 };
-        int r;
 
-        r = registry_cache_get(worker->daemon->registry, ret_view, &failure);
-        if (r == -ENOENT && !failure_is_set(&failure))
-                set(report, CHECK_REGISTRY, true,
-                        "There is no project registry at %s; create it, with the projects that are "
-                        "to be known",
-                        worker->daemon->layout->registry);
-        else if (r < 0)
+        if (registry_cache_get(worker->daemon->registry, ret_view, &failure) < 0 ||
+                failure_is_set(&failure))
                 set(report, CHECK_REGISTRY, true, "%s", failure_message(&failure));
         else
                 set(report, CHECK_REGISTRY, false, "Projects: %zu",

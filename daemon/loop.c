@@ -74,6 +74,9 @@ static int on_idle(sd_event_source *source, uint64_t usec, void *userdata) {
         if (loop->stopping)
                 return 0;
         idle = server_is_idle(loop->server, &since) ? monotonic_ms() - since : 0;
+        /* A registry that is nowhere but in memory ends with us. */
+        if (registry_cache_is_stale(loop->daemon->registry))
+                idle = 0;
         if (idle >= limit) {
                 stop(loop);
                 return 0;

@@ -188,8 +188,7 @@ static int serve(const struct Command *command, const struct Arguments *argument
         _cleanup_loop_ struct Loop *loop = NULL;
         int r;
 
-        if (registry_cache_new(command->layout->registry, &registry) < 0 ||
-                health_told_new(&told) < 0)
+        if (registry_cache_new(command->layout, &registry) < 0 || health_told_new(&told) < 0)
                 return failure_out_of_memory(failure);
         daemon.registry = registry;
         daemon.told = told;

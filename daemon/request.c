@@ -85,6 +85,8 @@ static enum Method method_of(const char *name) {
                 return METHOD_GET;
         if (strcmp(name, MHD_HTTP_METHOD_POST) == 0)
                 return METHOD_POST;
+        if (strcmp(name, MHD_HTTP_METHOD_PUT) == 0)
+                return METHOD_PUT;
         if (strcmp(name, MHD_HTTP_METHOD_HEAD) == 0)
                 return METHOD_HEAD;
         return METHOD_OTHER;

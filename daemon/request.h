@@ -22,6 +22,7 @@ enum Method {
         METHOD_GET,
         METHOD_HEAD, /* GET, and the server sends no body */
         METHOD_POST,
+        METHOD_PUT,
         METHOD_OTHER,
 };
 

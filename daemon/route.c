@@ -24,7 +24,9 @@ static bool path_matches(const char *pattern, const struct UriPath *path) {
 
 enum RouteMatch route_match(const struct Route *table, enum Method method,
         const struct UriPath *path, const struct Route **ret_route, const char **ret_allow) {
-        bool can_get = false, can_post = false;
+        static const char *const allowed[] = { "", "GET, HEAD", "POST", "GET, HEAD, POST", "PUT",
+                "GET, HEAD, PUT", "POST, PUT", "GET, HEAD, POST, PUT" };
+        unsigned can = 0;
 
         if (path->n_segments > URI_SEGMENTS_MAX)
                 return ROUTE_PATH_UNKNOWN;
@@ -36,11 +38,10 @@ enum RouteMatch route_match(const struct Route *table, enum Method method,
                         *ret_route = route;
                         return ROUTE_FOUND;
                 }
-                can_get |= route->method == METHOD_GET;
-                can_post |= route->method == METHOD_POST;
+                can |= route->method == METHOD_GET ? 1u : route->method == METHOD_POST ? 2u : 4u;
         }
-        if (!can_get && !can_post)
+        if (can == 0)
                 return ROUTE_PATH_UNKNOWN;
-        *ret_allow = !can_get ? "POST" : can_post ? "GET, HEAD, POST" : "GET, HEAD";
+        *ret_allow = allowed[can];
         return ROUTE_METHOD_UNKNOWN;
 }

@@ -71,18 +71,17 @@ void worker_close_store(struct Worker *worker) {
         worker->store = store_close(worker->store);
 }
 
-int worker_registry(
-        struct Worker *worker, struct RegistryView **ret_view, struct Response *response) {
+int worker_registry(struct Worker *worker, struct RegistryView **ret_view, struct Failure *stale,
+        struct Response *response) {
         _cleanup_failure_ struct Failure failure = { 0 };
-        int r;
 
-        r = registry_cache_get(worker->daemon->registry, ret_view, &failure);
-        if (r == -ENOENT && !failure_is_set(&failure))
-                return response_problem(response, HTTP_UNAVAILABLE, "registry_missing",
-                        "There is no project registry at %s; create it, with the projects that "
-                        "are to be known",
-                        worker->daemon->layout->registry);
-        return r < 0 ? response_failure(response, &failure) : 0;
+        if (registry_cache_get(worker->daemon->registry, ret_view, &failure) < 0)
+                return response_failure(response, &failure);
+        if (stale) {
+                *stale = failure;
+                failure = (struct Failure){ 0 };
+        }
+        return 0;
 }
 
 static json_object *known_ids(const struct Registry *registry) {

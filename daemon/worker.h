@@ -49,9 +49,10 @@ int worker_store(struct Worker *worker, struct Store **ret_store, struct Respons
 /* To be opened anew next time: it failed, or something else may be in its place. */
 void worker_close_store(struct Worker *worker);
 
-/* The registry as it is on disk now; the caller lets go of it. Absent or broken: 503. */
-int worker_registry(
-        struct Worker *worker, struct RegistryView **ret_view, struct Response *response);
+/* The registry; the caller lets go of it. 503 where there is none to serve. Where it is not the one
+ * on disk `stale`, which may be NULL, says why. */
+int worker_registry(struct Worker *worker, struct RegistryView **ret_view, struct Failure *stale,
+        struct Response *response);
 
 /* The project that `name` means in `registry`: 404 with the known ids when it means none. */
 int worker_project(const struct Registry *registry, const char *name,

@@ -40,6 +40,8 @@
         X(SHIP_FETCHED,            "d195b43df89b436e9e5493f5d93c9597", LOG_INFO,     0) \
         X(OFFSITE_DELETED,         "60b97197c6d04ea7aebbb719ddae26a6", LOG_NOTICE,   0) \
         X(SNAPSHOT_PINNED,         "a9b46c5fa48d4564911e4c4ae387140d", LOG_INFO,     0) \
+        X(REGISTRY_WRITTEN,        "63b89b5402f246b7a200720bbd0605da", LOG_NOTICE,   0) \
+        X(REGISTRY_MENDED,         "19ac5b1ddee441138193face96de8988", LOG_NOTICE,   0) \
         /* Called or configured wrongly. */ \
         X(USAGE,                   "b3ba7549381b4e08b1e3b947aa974712", LOG_ERR,      EX_USAGE) \
         X(CONFIG_INVALID,          "59262d2bde8c41ed935f536e029120fb", LOG_ERR,      EX_CONFIG) \
@@ -64,6 +66,8 @@
         X(DATABASE_FAILED,         "83218f1cdf004e1c9ed4cade64669cbf", LOG_ERR,      EX_IOERR) \
         X(QUERY_TIMEOUT,           "9d78896d8d4e4fadbbbbe37f937b5ded", LOG_WARNING,  EX_TEMPFAIL) \
         X(REGISTRY_INVALID,        "d6c94775359140b6a9976bde1504bff5", LOG_WARNING,  EX_DATAERR) \
+        X(REGISTRY_MISSING,        "f60922d98e4d4411bc18102bcd8b050e", LOG_WARNING,  EX_NOINPUT) \
+        X(REGISTRY_CHANGED,        "64a66885771d4342b1e6201918cadbf5", LOG_WARNING,  EX_TEMPFAIL) \
         /* Ingest. */ \
         X(INGEST_FILE_SKIPPED,     "3fd3b5c8fda14ebebeba7f8fc6eb3873", LOG_WARNING,  0) \
         X(INGEST_REMOVAL_REFUSED,  "e40df546e54f4cf0aea5e1d619682367", LOG_WARNING,  0) \

@@ -13,6 +13,7 @@ static const struct {
         const char *path;
 } layout_paths[] = {
         { offsetof(struct Layout, registry), "config/project-registry.json" },
+        { offsetof(struct Layout, registry_previous), "config/project-registry.json.previous" },
         { offsetof(struct Layout, database_dir), "data/db" },
         { offsetof(struct Layout, database), "data/db/atocore.db" },
         { offsetof(struct Layout, chroma), "data/chroma" },
@@ -31,6 +32,7 @@ static const struct {
         { offsetof(struct Layout, gate_lock), "data/locks/gate.lock" },
         { offsetof(struct Layout, store_lock), "data/locks/store.lock" },
         { offsetof(struct Layout, ingestion_lock), "data/locks/ingestion.lock" },
+        { offsetof(struct Layout, registry_lock), "data/locks/registry.lock" },
         { offsetof(struct Layout, backups_lock), "backups/.lock" },
 };
 

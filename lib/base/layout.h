@@ -10,14 +10,15 @@
 struct Layout {
         char *root;
 
-        char *registry;     /* config/project-registry.json */
-        char *database_dir; /* data/db */
-        char *database;     /* data/db/atocore.db */
-        char *chroma;       /* data/chroma: the vector store, may be absent */
-        char *cache;        /* data/cache */
-        char *tmp;          /* data/tmp */
-        char *locks;        /* data/locks */
-        char *sources;      /* sources: holds one directory per source, read-only input */
+        char *registry;          /* config/project-registry.json */
+        char *registry_previous; /* beside it, .previous: what AtoCore replaced last */
+        char *database_dir;      /* data/db */
+        char *database;          /* data/db/atocore.db */
+        char *chroma;            /* data/chroma: the vector store, may be absent */
+        char *cache;             /* data/cache */
+        char *tmp;               /* data/tmp */
+        char *locks;             /* data/locks */
+        char *sources;           /* sources: holds one directory per source, read-only input */
         char *logs;
         char *restore_journal; /* data/restore-journal.json: there while a restore is under way */
         char *last_drill;      /* data/last-drill.json: the result of the last drill */
@@ -31,6 +32,7 @@ struct Layout {
         char *gate_lock;      /* data/locks/gate.lock */
         char *store_lock;     /* data/locks/store.lock */
         char *ingestion_lock; /* data/locks/ingestion.lock */
+        char *registry_lock;  /* data/locks/registry.lock */
         char *backups_lock;   /* backups/.lock */
 };
 

@@ -9,6 +9,7 @@
  *                                         through: takes it shared, the store lock, and lets go
  *   store      data/locks/store.lock      shared: the live database is open; exclusive: restore
  *   ingestion  data/locks/ingestion.lock  exclusive: ingest, a snapshot with the vector store
+ *   registry   data/locks/registry.lock   exclusive: who changes the project registry
  *   backups    backups/.lock              shared: publish, validate, ...; exclusive: prune, restore
  *   staging    the directory itself       held by its maker; cleaners skip what is locked
  *

@@ -36,7 +36,8 @@ def test_unknown_path_is_404(daemon):
     ("POST", "/health", "GET, HEAD"), ("DELETE", "/stats", "GET, HEAD"),
     ("GET", "/query", "POST"), ("HEAD", "/query", "POST"), ("PUT", "/ingest", "POST"),
     ("OPTIONS", "/admin/backup", "GET, HEAD, POST"), ("PATCH", "/interactions", "GET, HEAD, POST"),
-    ("get", "/health", "GET, HEAD"),
+    ("get", "/health", "GET, HEAD"), ("GET", "/projects/p05", "PUT"),
+    ("DELETE", "/projects/register", "POST, PUT"),
 ])
 def test_wrong_method_is_405_with_allow(daemon, method, path, allow):
     answer = daemon.request(method, path)

@@ -89,7 +89,8 @@ def test_every_route_is_in_the_table_and_was_run():
         r"METHOD_(\w+),\s*\"([^\"]+)\",\s*(ACCESS_\w+)", (DAEMON / "routes.c").read_text())}
     rows = table(API.read_text(), "method and path", "access", "answers")
     assert {row[0]: row[1] for row in rows} == routes
-    assert set(routes) <= set(re.findall(r"^## ((?:GET|POST) .*)$", API.read_text(), re.MULTILINE))
+    assert set(routes) <= set(
+        re.findall(r"^## ((?:GET|POST|PUT) .*)$", API.read_text(), re.MULTILINE))
     commands = " ".join(command for command, *_ in exchanges())
     for route in routes:
         path = route.split(" ")[1]

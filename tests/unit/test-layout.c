@@ -19,6 +19,7 @@ static void test_paths_are_those_of_the_contract(void **state) {
                 const char *path, *expected;
         } rows[] = {
                 { layout->registry, "config/project-registry.json" },
+                { layout->registry_previous, "config/project-registry.json.previous" },
                 { layout->database_dir, "data/db" },
                 { layout->database, "data/db/atocore.db" },
                 { layout->chroma, "data/chroma" },
@@ -37,6 +38,7 @@ static void test_paths_are_those_of_the_contract(void **state) {
                 { layout->gate_lock, "data/locks/gate.lock" },
                 { layout->store_lock, "data/locks/store.lock" },
                 { layout->ingestion_lock, "data/locks/ingestion.lock" },
+                { layout->registry_lock, "data/locks/registry.lock" },
                 { layout->backups_lock, "backups/.lock" },
         };
 

@@ -63,12 +63,18 @@ static void test_wrong_method_is_told_the_right_ones(void **state) {
         assert_int_equal(
                 match(METHOD_OTHER, "/admin/backup", &pattern, &allow), ROUTE_METHOD_UNKNOWN);
         assert_string_equal(allow, "GET, HEAD, POST");
+        assert_int_equal(
+                match(METHOD_GET, "/projects/register", &pattern, &allow), ROUTE_METHOD_UNKNOWN);
+        assert_string_equal(allow, "POST, PUT");
+        assert_int_equal(
+                match(METHOD_POST, "/projects/template", &pattern, &allow), ROUTE_METHOD_UNKNOWN);
+        assert_string_equal(allow, "GET, HEAD, PUT");
 }
 
 static void test_other_paths_are_unknown(void **state) {
         static const char *const paths[] = { "/", "/healt", "/healthy", "/health/", "//health",
                 "/Health", "/metrics", "/admin", "/admin/backup/20260407T060000Z/validate/x",
-                "/projects/refresh", "/context", "/a/b/c/d/e/f/g/h" };
+                "/projects/p05/nothing", "/context", "/a/b/c/d/e/f/g/h" };
         const char *pattern, *allow;
 
         (void) state;
@@ -81,7 +87,9 @@ static void test_only_health_is_open_to_all_and_whatever_changes_things_is_not(v
         for (const struct Route *route = routes; route->pattern; route++) {
                 bool administers = strncmp(route->pattern, "/admin/", strlen("/admin/")) == 0 ||
                         strcmp(route->pattern, "/ingest") == 0 ||
-                        strcmp(route->pattern, "/projects/{id}/refresh") == 0;
+                        strcmp(route->pattern, "/projects/{id}/refresh") == 0 ||
+                        strcmp(route->pattern, "/projects/register") == 0 ||
+                        route->method == METHOD_PUT;
                 enum AccessNeed need = administers               ? ACCESS_ADMIN
                         : strcmp(route->pattern, "/health") == 0 ? ACCESS_ALWAYS
                                                                  : ACCESS_OPEN;
