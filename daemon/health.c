@@ -10,11 +10,11 @@
 #include <sys/stat.h>
 
 #include "daemon/document.h"
-#include "daemon/notify.h"
 #include "lib/backup/snapshot.h"
 #include "lib/backup/state.h"
 #include "lib/base/event.h"
 #include "lib/base/json-document.h"
+#include "lib/command/notify.h"
 
 #define BACKUP_AGE_DAYS 3 /* there is one each day */
 #define DAY_SECONDS     (24 * 60 * 60)

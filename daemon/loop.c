@@ -7,9 +7,9 @@
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 
-#include "daemon/notify.h"
 #include "daemon/server.h"
 #include "lib/base/event.h"
+#include "lib/command/notify.h"
 
 #define USEC_PER_SECOND  1000000u
 #define MS_PER_SECOND    1000u

@@ -15,10 +15,10 @@
 #include "daemon/health.h"
 #include "daemon/listener.h"
 #include "daemon/loop.h"
-#include "daemon/notify.h"
 #include "lib/base/event.h"
 #include "lib/base/lock.h"
 #include "lib/command/identity.h"
+#include "lib/command/notify.h"
 #include "lib/command/options.h"
 
 #define PROGRAM            "atocored"

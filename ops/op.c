@@ -7,6 +7,7 @@
 #include <signal.h>
 
 #include "lib/base/event.h"
+#include "lib/command/notify.h"
 #include "lib/command/progress.h"
 
 /* Signals reach a process, not an object: the one thing here that is not passed. */
@@ -44,6 +45,7 @@ static void catch_signals(void) {
 static void show_progress(const char *what, uint64_t done, uint64_t total, void *userdata) {
         (void) userdata;
         progress_update(what, done, total);
+        notify_progress(what, done, total);
 }
 
 static void report_notice(const struct Event *event, const char *message, void *userdata) {

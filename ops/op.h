@@ -19,7 +19,8 @@ struct Op {
         void *userdata; /* given to the options' parsers and to run() */
 };
 
-/* The whole of main(). Progress goes to lib/command/progress.h, where `what` is explained. */
+/* The whole of main(). Progress goes to lib/command/progress.h, where `what` is explained, and to
+ * systemctl(1) status where the unit has NotifyAccess=. */
 int op_main(const struct Op *op, int argc, char *argv[]);
 
 /* For --json: one document and a newline on stdout, flushed and checked (a full disk or a closed
