@@ -6,10 +6,11 @@
 
 #include "lib/base/sqlite.h"
 
-/* A path is below another when it continues it with a slash; '0' is the character after '/'. */
+/* A path is below another when it continues it with a slash; '0' is the character after '/'. The
+ * upper bound is for the index: a blob is greater than any text. */
 #define SELECT_KNOWN                                                                               \
         "SELECT id, path, size, mtime_ns, ctime_ns, inode FROM documents"                          \
-        " WHERE source = ?1 AND path >= ?2"                                                        \
+        " WHERE source = ?1 AND path >= ?2 AND path < iif(?2 = '', x'', ?2 || '0')"                \
         " AND (?2 = '' OR path = ?2 OR (path >= ?2 || '/' AND path < ?2 || '0'))"                  \
         " ORDER BY path"
 

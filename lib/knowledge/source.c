@@ -65,6 +65,10 @@ static bool has_hidden_component(const char *path) {
         return is_hidden(path) || strstr(path, "/.");
 }
 
+bool source_concerns(const char *name, bool is_directory) {
+        return !is_hidden(name) && (is_directory || is_document_name(name));
+}
+
 /* Appends a component; *ret_mark is what path_restore() goes back to. */
 static int path_enter(struct Walk *walk, const char *name, size_t *ret_mark) {
         size_t needed = walk->path_size + strlen(name) + 2;
@@ -296,6 +300,11 @@ static int visit_contents(struct Walk *walk, int dir_fd) {
         _cleanup_(string_list_clear) struct StringList names = { 0 };
         int r, r_read;
 
+        if (walk->visitor->directory) {
+                r = walk->visitor->directory(walk->path, dir_fd, walk->visitor->userdata);
+                if (r < 0)
+                        return r;
+        }
         r_read = read_names(dir_fd, &names);
         if (r_read == -ENOMEM)
                 return r_read;

@@ -47,11 +47,13 @@ struct SourceProblem {
         bool unknown;
 };
 
-/* Both may end the walk with a negative value. What they are given lives as long as the call. */
+/* All may end the walk with a negative value. What they are given lives as long as the call. */
 struct SourceVisitor {
         int (*file)(const struct SourceFile *file, void *userdata);
         int (*problem)(const struct SourceProblem *problem, void *userdata);
         void *userdata;
+        /* Each directory before it is read; "" is the source itself. May be NULL. */
+        int (*directory)(const char *path, int dir_fd, void *userdata);
 };
 
 struct Source;
@@ -68,6 +70,9 @@ DEFINE_POINTER_CLEANUP(struct Source *, source_close)
  * -ENOMEM; -EINTR when cancelled. */
 int source_walk(struct Source *source, const struct Operation *operation,
         const struct SourceVisitor *visitor);
+
+/* Whether a walk looks at what has this name in a directory, as far as the name tells. */
+bool source_concerns(const char *name, bool is_directory);
 
 /* Never waits, whatever is there by now. The caller looks what it is. -errno. */
 int source_open_file(const struct SourceFile *file, int *ret_fd);
