@@ -163,7 +163,7 @@ static int expect(struct Run *run, struct Source *source) {
         const struct SourceVisitor visitor = { count_file, count_problem, &run->total };
 
         run->total = run->known->n;
-        if (run->known->n > 0 || !run->ingest->operation->progress)
+        if (run->known->n > 0 || run->scope->part || !run->ingest->operation->progress)
                 return 0;
         return source_walk(source, run->ingest->operation, &visitor);
 }
@@ -233,6 +233,8 @@ static int remove_documents(struct Run *run) {
         size_t known = run->known->n, absent = known_count_absent(run->known);
         char why[128];
 
+        if (run->scope->part)
+                return absent > 0 ? INGEST_SCOPE_WHOLE_SOURCE : INGEST_SCOPE_DONE;
         switch (decide_removal(known, absent, run->seen, run->ingest->allow_mass_removal)) {
         case REMOVAL_NONE:
                 return 0;
@@ -253,6 +255,10 @@ static int scope_unopened(struct Run *run, int error) {
 
         if (error == ENOMEM)
                 return failure_out_of_memory(run->failure);
+        /* It came and went; or it is a link, say, which is met by a walk only. */
+        if (run->scope->part)
+                return error == ENOENT && run->known->n == 0 ? INGEST_SCOPE_DONE
+                                                             : INGEST_SCOPE_WHOLE_SOURCE;
         if (gone && run->ingest->allow_mass_removal)
                 return remove_absent(run);
         if (error == EPERM)

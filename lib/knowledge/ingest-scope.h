@@ -15,6 +15,8 @@ struct Scope {
         const char *source;
         const char *subpath; /* "" for all of the source */
         bool expected;       /* its absence is an error, even if no document of it is known */
+        /* A part that is said to have changed, and decides no removal: see below. */
+        bool part;
 };
 
 /* One run over one or more scopes, under the ingestion lock. */
@@ -26,5 +28,14 @@ struct Ingest {
         struct IngestResult *result;
 };
 
-/* Leaves changes in the batch: the caller flushes it. `scope->source` must outlive the batch. */
+enum IngestScope {
+        INGEST_SCOPE_DONE,
+        /* Documents of a part are not there any more, or the part itself is no plain file or
+         * directory. Whether that is a removal or a source that is gone shows in all of the source
+         * only: flush the batch and ingest that. */
+        INGEST_SCOPE_WHOLE_SOURCE,
+};
+
+/* An enum IngestScope, or -errno. Leaves changes in the batch: the caller flushes it.
+ * `scope->source` must outlive the batch. */
 int ingest_scope(const struct Ingest *ingest, const struct Scope *scope, struct Failure *failure);

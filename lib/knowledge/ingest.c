@@ -33,13 +33,8 @@ static int ingest_sources(const struct Ingest *ingest, struct Failure *failure) 
 
 /* Whether `outer` takes in all that `inner` does. */
 static bool covers(const struct IngestRoot *outer, const struct IngestRoot *inner) {
-        size_t n = strlen(outer->subpath);
-
-        if (strcmp(outer->source, inner->source) != 0)
-                return false;
-        return n == 0 ||
-                (strncmp(outer->subpath, inner->subpath, n) == 0 &&
-                        (inner->subpath[n] == '/' || inner->subpath[n] == '\0'));
+        return strcmp(outer->source, inner->source) == 0 &&
+                changes_cover(outer->subpath, inner->subpath);
 }
 
 /* A root inside another, or given twice, is done with that one. */
@@ -76,9 +71,58 @@ static int ingest_projects(const struct Ingest *ingest, const struct Project *co
         return 0;
 }
 
-int ingest_run(const struct Operation *operation, const struct Project *const *projects,
-        size_t n_projects, bool allow_mass_removal, struct IngestResult **ret_result,
-        struct Failure *failure) {
+static int ingest_part(
+        const struct Ingest *ingest, const struct ChangedPart *part, struct Failure *failure) {
+        const struct Scope scope = {
+                .source = part->source, .subpath = part->path, .part = part->path[0] != '\0'
+        };
+
+        return ingest_scope(ingest, &scope, failure);
+}
+
+static int ingest_parts_of(const struct Ingest *ingest, const char *source,
+        const struct Changes *changes, struct Failure *failure) {
+        int r = INGEST_SCOPE_DONE;
+
+        for (size_t i = 0; i < changes->n && r == INGEST_SCOPE_DONE; i++)
+                if (strcmp(changes->parts[i].source, source) == 0)
+                        r = ingest_part(ingest, &changes->parts[i], failure);
+        if (r != INGEST_SCOPE_WHOLE_SOURCE)
+                return r;
+        /* Documents that wait in the batch would be taken for unknown ones. */
+        r = batch_flush(ingest->batch, failure);
+        if (r < 0)
+                return r;
+        return ingest_scope(ingest, &(const struct Scope){ source, "", false }, failure);
+}
+
+static int ingest_parts(
+        const struct Ingest *ingest, const struct Changes *changes, struct Failure *failure) {
+        int r = 0;
+
+        for (const char *const *name = layout_source_names; *name && r >= 0; name++)
+                r = ingest_parts_of(ingest, *name, changes, failure);
+        return r;
+}
+
+/* What is to be looked at: projects, or what has changed, or neither: all. */
+struct Selection {
+        const struct Project *const *projects;
+        size_t n_projects;
+        const struct Changes *changes;
+};
+
+static int ingest_selection(
+        const struct Ingest *ingest, const struct Selection *selection, struct Failure *failure) {
+        if (selection->n_projects > 0)
+                return ingest_projects(ingest, selection->projects, selection->n_projects, failure);
+        if (selection->changes && !selection->changes->everything)
+                return ingest_parts(ingest, selection->changes, failure);
+        return ingest_sources(ingest, failure);
+}
+
+static int run(const struct Operation *operation, const struct Selection *selection,
+        bool allow_mass_removal, struct IngestResult **ret_result, struct Failure *failure) {
         uint64_t started = monotonic_ms();
         _cleanup_store_ struct Store *store = NULL;
         _cleanup_lock_ struct Lock *lock = NULL;
@@ -108,8 +152,7 @@ int ingest_run(const struct Operation *operation, const struct Project *const *p
                 .batch = batch,
                 .result = result,
         };
-        r = n_projects > 0 ? ingest_projects(&ingest, projects, n_projects, failure)
-                           : ingest_sources(&ingest, failure);
+        r = ingest_selection(&ingest, selection, failure);
         if (r < 0)
                 return r;
         r = batch_flush(batch, failure);
@@ -118,4 +161,18 @@ int ingest_run(const struct Operation *operation, const struct Project *const *p
         result->duration_ms = monotonic_ms() - started;
         *ret_result = STEAL(result);
         return 0;
+}
+
+int ingest_run(const struct Operation *operation, const struct Project *const *projects,
+        size_t n_projects, bool allow_mass_removal, struct IngestResult **ret_result,
+        struct Failure *failure) {
+        const struct Selection selection = { .projects = projects, .n_projects = n_projects };
+
+        return run(operation, &selection, allow_mass_removal, ret_result, failure);
+}
+
+int ingest_changes(const struct Operation *operation, const struct Changes *changes,
+        struct IngestResult **ret_result, struct Failure *failure) {
+        return run(operation, &(const struct Selection){ .changes = changes }, false, ret_result,
+                failure);
 }

@@ -19,6 +19,7 @@
 #include <stdbool.h>
 
 #include "lib/base/operation.h"
+#include "lib/knowledge/changes.h"
 #include "lib/knowledge/ingest-result.h"
 #include "lib/knowledge/registry.h"
 
@@ -32,3 +33,8 @@
 int ingest_run(const struct Operation *operation, const struct Project *const *projects,
         size_t n_projects, bool allow_mass_removal, struct IngestResult **ret_result,
         struct Failure *failure);
+
+/* The same of what has changed only, or of all sources (changes->everything). Where something of a
+ * source is gone, all of that source is looked at: what is a removal is decided in one way only. */
+int ingest_changes(const struct Operation *operation, const struct Changes *changes,
+        struct IngestResult **ret_result, struct Failure *failure);

@@ -387,6 +387,47 @@ static void test_a_source_can_be_walked_twice(void **state) {
         free(met->text);
 }
 
+/* What is made in a directory once it was told of is met all the same. */
+static int make_a_file_in_it(const char *path, int dir_fd, void *userdata) {
+        struct Met *met = userdata;
+
+        (void) fprintf(met->f, "directory %s\n", path);
+        MUST(close(openat(dir_fd, "made.md", O_CREAT | O_WRONLY | O_CLOEXEC, 0640)) == 0);
+        return 0;
+}
+
+static void test_a_directory_is_told_before_it_is_read(void **state) {
+        (void) state;
+        struct Met met = { 0 };
+        const struct SourceVisitor visitor = { .file = meet_file,
+                .problem = meet_problem,
+                .directory = make_a_file_in_it,
+                .userdata = &met };
+        const struct Operation operation = { 0 };
+        _cleanup_source_ struct Source *source = NULL;
+
+        make_directory("source/a");
+        make_directory("source/.hidden");
+        MUST(symlink("a", scratch("source/link")) == 0);
+        met.f = open_memstream(&met.text, &met.size);
+        MUST(met.f);
+        assert_int_equal(source_open(scratch("source"), "", &source), 0);
+        assert_int_equal(source_walk(source, &operation, &visitor), 0);
+        MUST(fclose(met.f) == 0);
+        assert_string_equal(met.text, "directory \ndirectory a\nfile a/made.md\nfile made.md\n");
+        free(met.text);
+}
+
+static void test_names_tell_what_is_looked_at(void **state) {
+        (void) state;
+        assert_true(source_concerns("a.md", false));
+        assert_true(source_concerns("a", true));
+        assert_true(source_concerns("a.png", true));
+        assert_false(source_concerns("a.png", false));
+        assert_false(source_concerns(".a.md", false));
+        assert_false(source_concerns(".git", true));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, scratch_teardown)
 
 int main(void) {
@@ -407,6 +448,8 @@ int main(void) {
                 TEST(test_nesting_is_bounded),
                 TEST(test_the_visitor_can_end_the_walk),
                 TEST(test_a_source_can_be_walked_twice),
+                TEST(test_a_directory_is_told_before_it_is_read),
+                TEST(test_names_tell_what_is_looked_at),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
