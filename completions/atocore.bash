@@ -105,4 +105,4 @@ _atocore() {
 }
 
 complete -F _atocore atocored atocore-ingest atocore-backup atocore-validate atocore-prune \
-        atocore-restore atocore-drill atocore-ship
+        atocore-restore atocore-drill atocore-ship atocore-watch

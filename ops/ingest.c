@@ -15,6 +15,7 @@
 #include "lib/base/text.h"
 #include "lib/knowledge/ingest.h"
 #include "lib/knowledge/registry.h"
+#include "ops/ingest-report.h"
 #include "ops/op.h"
 
 struct Arguments {
@@ -100,29 +101,6 @@ static char *scope_of(const struct Project *const *projects, size_t n) {
         return fclose(f) == 0 ? text : NULL;
 }
 
-static void report_done(
-        const struct Command *command, const struct IngestResult *result, const char *scope) {
-        const struct EventNumber numbers[] = {
-                { "ATOCORE_FILES", result->files_seen },
-                { "ATOCORE_FILES_INDEXED", result->files_indexed },
-                { "ATOCORE_FILES_UNCHANGED", result->files_unchanged },
-                { "ATOCORE_FILES_REMOVED", result->files_removed },
-                { "ATOCORE_CHUNKS_ADDED", result->chunks_added },
-                { "ATOCORE_CHUNKS_REMOVED", result->chunks_removed },
-                { "ATOCORE_ERRORS", result->n_errors },
-                { "ATOCORE_DURATION_MS", result->duration_ms },
-        };
-
-        event_emit(&(const struct Event){ .id = EVENT_INGEST_DONE,
-                           .path = command->layout->sources,
-                           .numbers = numbers,
-                           .n_numbers = sizeof numbers / sizeof numbers[0] },
-                "Ingest of %s is done: %" PRIu64 " files seen, %" PRIu64 " indexed, %" PRIu64
-                " unchanged, %" PRIu64 " removed; %zu errors; %" PRIu64 " ms",
-                scope, result->files_seen, result->files_indexed, result->files_unchanged,
-                result->files_removed, result->n_errors, result->duration_ms);
-}
-
 static void print_error(const struct IngestError *error) {
         _cleanup_free_ char *path = text_escape(error->path), *text = text_escape(error->error);
 
@@ -175,7 +153,7 @@ static int ingest(struct Command *command, struct Operation *operation,
                 &result, failure);
         if (r < 0)
                 return r;
-        report_done(command, result, scope);
+        ingest_report_done(command->layout, result, scope);
         return print_result(command, result, failure);
 }
 

@@ -39,6 +39,15 @@ static int set_number(const struct ConfigKey *key, const char *value, void *memb
         return config_parse_number(value, key->max, member) < 0 ? -EINVAL : 0;
 }
 
+static int set_seconds(const struct ConfigKey *key, const char *value, void *member) {
+        uint64_t seconds;
+
+        if (config_parse_number(value, key->max, &seconds) < 0 || seconds == 0)
+                return -EINVAL;
+        *(uint64_t *) member = seconds;
+        return 0;
+}
+
 static int replace_text(char **member, const char *value) {
         char *copy = strdup(value);
 
@@ -176,6 +185,10 @@ const struct ConfigKey config_keys[] = {
                 "a whole number from 0 to 1000", MEMBER(retention_monthly), 1000 },
         { "lock_wait", "600", "seconds to wait for a lock that another program holds", set_number,
                 "seconds, a whole number from 0 to 86400", MEMBER(lock_wait), 86400 },
+        { "watch_interval", "600",
+                "seconds after which atocore-watch looks at all sources, whatever it was told",
+                set_seconds, "seconds, a whole number from 1 to 86400", MEMBER(watch_interval),
+                86400 },
         { "archive_encrypt", "", "whom archives are encrypted to, with age(1) or gpg(1)",
                 set_cipher, "age:RECIPIENT or gpg:KEYID", MEMBER(archive_encrypt) },
         { "archive_gpg_key", ATOCORE_GPG_KEY, "file with the public key of gpg:KEYID", set_path,

@@ -24,12 +24,13 @@ struct Config {
         uint64_t retention_daily;
         uint64_t retention_weekly;
         uint64_t retention_monthly;
-        uint64_t lock_wait;     /* seconds to wait for a lock */
-        char *archive_encrypt;  /* "age:RECIPIENT", "gpg:KEYID" or "" */
-        char *archive_gpg_key;  /* file with the public key of gpg:KEYID */
-        char *drill_query;      /* a prompt that restored data must find something for, or "" */
-        char *offsite;          /* "restic:REPOSITORY", "rclone:REMOTE:PATH" or "" */
-        bool offsite_retention; /* what retention does not keep is deleted there too */
+        uint64_t lock_wait;      /* seconds to wait for a lock */
+        uint64_t watch_interval; /* seconds after which a watcher looks at all sources, not 0 */
+        char *archive_encrypt;   /* "age:RECIPIENT", "gpg:KEYID" or "" */
+        char *archive_gpg_key;   /* file with the public key of gpg:KEYID */
+        char *drill_query;       /* a prompt that restored data must find something for, or "" */
+        char *offsite;           /* "restic:REPOSITORY", "rclone:REMOTE:PATH" or "" */
+        bool offsite_retention;  /* what retention does not keep is deleted there too */
 };
 
 struct ConfigKey {

@@ -18,6 +18,8 @@
         X(DAEMON_STOPPED,          "b0937ddbb12e469ca00316272b6c1c08", LOG_INFO,     0) \
         X(INGEST_STARTED,          "562c0ab123854d87a6556bf75ba434d3", LOG_INFO,     0) \
         X(INGEST_DONE,             "be4f2ca82c3243829d52b1cb33de4de7", LOG_INFO,     0) \
+        X(WATCH_STARTED,           "df022e637f374d949a40f82c83b0e67d", LOG_INFO,     0) \
+        X(WATCH_STOPPED,           "ce7c64f81b5748caac0f1e436e3af5cb", LOG_INFO,     0) \
         X(BACKUP_STARTED,          "578a3c6b2c6c4cd39689d5244ea1e77d", LOG_INFO,     0) \
         X(BACKUP_DONE,             "7b60080da0b4404aa2b468e897d860e4", LOG_INFO,     0) \
         X(ARCHIVE_DONE,            "7bb3d8f5e1f240b8996f84a2afefcb0f", LOG_INFO,     0) \
@@ -72,6 +74,8 @@
         X(INGEST_FILE_SKIPPED,     "3fd3b5c8fda14ebebeba7f8fc6eb3873", LOG_WARNING,  0) \
         X(INGEST_REMOVAL_REFUSED,  "e40df546e54f4cf0aea5e1d619682367", LOG_WARNING,  0) \
         X(INGEST_FRONT_MATTER_IGNORED, "272d14ee82a8458e910b4693101c82ac", LOG_WARNING, 0) \
+        X(WATCH_LIMITED,           "c41bf87831f14471b9d60ba610247bda", LOG_WARNING,  0) \
+        X(WATCH_OVERFLOWED,        "4116c958b37c4b0caa8a7d22dd2c0dcc", LOG_NOTICE,   0) \
         X(PROJECT_UNKNOWN,         "275c62dfaa4b4e79be5bfe016b60f66e", LOG_ERR,      EX_NOINPUT) \
         /* Snapshots. */ \
         X(BACKUP_ROOT_MISSING,     "4d6b12f37f8949818c4a50076ff9c205", LOG_ERR,      EX_CANTCREAT) \

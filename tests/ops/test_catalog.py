@@ -12,7 +12,8 @@ from support.run import run
 CATALOG = build.PROJECT / "units" / "atocore.catalog"
 EVENTS = build.PROJECT / "lib" / "base" / "event-ids.h"
 PARTS = ("Symptom", "Likely cause", "Action")
-PROGRAMS = ("backup", "drill", "ingest", "prune", "restore", "ship", "validate")
+PROGRAMS = ("backup", "drill", "ingest", "prune", "restore", "ship", "validate",
+            "watch")
 
 
 def events():

@@ -11,9 +11,9 @@ import pytest
 from support import build
 
 OPERATIONS = ("atocore-ingest", "atocore-backup", "atocore-validate", "atocore-prune",
-              "atocore-restore", "atocore-drill", "atocore-ship")
+              "atocore-restore", "atocore-drill", "atocore-ship", "atocore-watch")
 PROGRAMS = ("atocored", *OPERATIONS)
-WITHOUT_ARGUMENTS = ("atocored", "atocore-backup", "atocore-prune")
+WITHOUT_ARGUMENTS = ("atocored", "atocore-backup", "atocore-prune", "atocore-watch")
 
 COMMON = {"--root", "--config", "--json", "--quiet", "--verbose", "--help", "--version"}
 OWN = {
@@ -27,6 +27,7 @@ OWN = {
     "atocore-restore": {"--to", "--dry-run", "--rollback", "--resume", "--force", "--query",
                         "--identity", "--wait"},
     "atocore-ship": {"--list", "--verify", "--fetch", "--dry-run"},
+    "atocore-watch": set(),
 }
 
 BAD_FILES = {  # what is in it → (line, words of what is said about it)
@@ -184,7 +185,7 @@ def test_a_bad_number_is_named_with_its_option(call, program, option, bad, root)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become the owner")
-@pytest.mark.parametrize("program", OPERATIONS)
+@pytest.mark.parametrize("program", OPERATIONS)  # the watcher ends: the database is not ours
 def test_started_as_root_nothing_root_owned_is_left_behind(run_op, root, tmp_path, program):
     owner = 54321
     root.make_database()

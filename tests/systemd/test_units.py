@@ -12,7 +12,7 @@ from support.container import EXAMPLES, ROOT
 TIMERS = ("atocore-backup", "atocore-backup-full", "atocore-drill", "atocore-ingest",
           "atocore-prune", "atocore-validate")
 RESTORES = ("atocore-restore@latest", "atocore-resume")
-SERVICES = ("atocore", *TIMERS, *RESTORES, "atocore-ship")
+SERVICES = ("atocore", *TIMERS, *RESTORES, "atocore-ship", "atocore-watch")
 NETWORKED = {"atocore-ship.service"}
 SOCKETS = ("atocore", "atocore-admin")
 UNITS = [*(f"{name}.service" for name in SERVICES), *(f"{name}.timer" for name in TIMERS),
@@ -68,7 +68,8 @@ def test_documentation_that_units_name_is_installed(container):
 def test_services_are_rated_safe(container, how):
     if how == "with-drop-ins":
         container.drop_in_example("listen-on-lan", "atocore.socket")
-        container.drop_in_example("vault-under-home", "atocore.service", "atocore-ingest.service")
+        container.drop_in_example("vault-under-home", "atocore.service", "atocore-ingest.service",
+                                  "atocore-watch.service")
         container.drop_in_example("other-storage-root", *(f"{name}.service" for name in SERVICES))
         container.drop_in_example("other-storage-root-resume", "atocore-resume.service")
     units = [f"{name}.service" for name in SERVICES]
@@ -145,7 +146,7 @@ def test_operations_wait_for_a_restore_and_the_daemon_for_its_end_at_boot(contai
     operations = {f"{name}.service" for name in (*TIMERS, "atocore-ship")}
     assert operations | {"atocore-resume.service"} <= before["atocore-restore@latest"]
     assert "atocore.service" not in before["atocore-restore@latest"]
-    assert operations | {"atocore.service"} <= before["atocore-resume"]
+    assert operations | {"atocore.service", "atocore-watch.service"} <= before["atocore-resume"]
 
 
 def test_resume_looks_where_the_other_storage_root_is(container):

@@ -81,6 +81,7 @@ static void test_an_empty_file_gives_the_defaults_of_the_table(void **state) {
         assert_int_equal(config->retention_weekly, 4);
         assert_int_equal(config->retention_monthly, 6);
         assert_int_equal(config->lock_wait, 600);
+        assert_int_equal(config->watch_interval, 600);
 }
 
 static void test_all_keys_are_read(void **state) {
@@ -91,6 +92,7 @@ static void test_all_keys_are_read(void **state) {
                 "root = /srv/my store/atocore\n"
                 "allowed_hosts=dalidou, dalidou.lan,\tnotes.example [fd00::1]\n"
                 "retention_daily=0\nretention_weekly=0\nretention_monthly=1000\n"
+                "watch_interval=1\n"
                 "lock_wait=86400 ; a day\n");
 
         assert_string_equal(config->root, "/srv/my store/atocore");
@@ -103,6 +105,7 @@ static void test_all_keys_are_read(void **state) {
         assert_int_equal(config->retention_weekly, 0);
         assert_int_equal(config->retention_monthly, 1000);
         assert_int_equal(config->lock_wait, 86400);
+        assert_int_equal(config->watch_interval, 1);
 }
 
 static void test_every_default_can_be_written_in_the_file(void **state) {
@@ -182,6 +185,8 @@ static void test_a_bad_value_is_named_with_line_and_key(void **state) {
                 refuse(state, text, 2, named);
         }
         refuse(state, "lock_wait=86401\n", 1, "lock_wait");
+        refuse(state, "watch_interval=86401\n", 1, "watch_interval");
+        refuse(state, "watch_interval=0\n", 1, "from 1 to 86400");
         refuse(state, "root=srv/atocore\n", 1, "an absolute path");
         refuse(state, "root=\n", 1, "an absolute path");
         refuse(state, "allowed_hosts=http://a/\n", 1, "host names");
