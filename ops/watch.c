@@ -42,6 +42,7 @@ struct Watcher {
         uint64_t kept_up_ms;
         uint64_t watchdog_ms;      /* how often; 0: never */
         uint64_t alive_ms;         /* when it was told last */
+        uint64_t look_ms;          /* when the last look began */
         uint64_t not_before_ms;    /* while somebody else has a lock */
         uint64_t everything_at_ms; /* the next look at everything */
 
@@ -207,12 +208,15 @@ static bool is_to_wait_for(const struct Failure *why) {
         return why->event == EVENT_LOCK_BUSY || why->event == EVENT_RESTORE_INTERRUPTED;
 }
 
-/* Nothing is lost: the changes are still to be ingested. */
+/* Nothing is lost: the changes are still to be ingested. Where setting watches anew takes its time,
+ * it is not done all the time. */
 static void wait_for_others(
         struct Watcher *watcher, struct Changes *taken, const struct Failure *why) {
+        uint64_t now_ms = monotonic_ms();
+
         progress_clear();
         changes_move(&watcher->changes, taken);
-        watcher->not_before_ms = monotonic_ms() + RETRY_MS;
+        watcher->not_before_ms = now_ms + RETRY_MS + 10 * (now_ms - watcher->look_ms);
         notify_status("", "Waiting: %s", failure_message(why));
         if (!why->path || !told_is_news(&watcher->told, why->path, failure_message(why)))
                 return;
@@ -256,6 +260,7 @@ static int ingest(struct Watcher *watcher, struct Failure *failure) {
 static int look(struct Watcher *watcher, struct Failure *failure) {
         int r = 0;
 
+        watcher->look_ms = monotonic_ms();
         if (watcher->changes.everything)
                 r = begin_watching(watcher, failure);
         if (r == -EINTR && is_stopped(watcher)) {
