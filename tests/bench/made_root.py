@@ -12,7 +12,7 @@ from support import build
 from support.root import Root
 
 VAULT = build.DATA / "vault"
-BYTES_PER_CHUNK = 6000  # on the disk, with all that is made of one
+BYTES_PER_CHUNK = 4000  # on the disk, with its share of the vault and of all indexes
 
 
 def make_vault():
