@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Judged collections are read as their makers meant them, and the metrics are those of the books."""
+"""Judged collections are read as their makers meant them; the metrics are those of the books."""
 
 import math
 
