@@ -21,6 +21,7 @@ struct Question {
         const char *project_name; /* as asked for; NULL: everything */
         uint64_t top_k;
         uint64_t budget;
+        bool explain;
         struct RegistryView *view; /* NULL where no project was asked for */
         struct Failure stale;      /* why that is not the registry on disk */
         const struct Project *project;
@@ -52,8 +53,11 @@ static int parse(
                 question->fields, "top_k", 1, RETRIEVE_TOP_K_MAX, &question->top_k, response);
         if (r < 0)
                 return r;
-        return field_number(
+        r = field_number(
                 question->fields, "budget", 1, PACK_BUDGET_MAX, &question->budget, response);
+        if (r < 0)
+                return r;
+        return field_flag(question->fields, "explain", &question->explain, response);
 }
 
 /* A project that is not known is never a search over everything. */
@@ -75,6 +79,9 @@ static int find(struct Worker *worker, struct Question *question, struct Respons
                 return r;
         r = retrieve(store, question->project, question->prompt, (size_t) question->top_k,
                 &question->retrieval, &failure);
+        if (r >= 0 && question->explain)
+                r = retrieve_explain(store, question->project, question->prompt,
+                        (size_t) question->top_k, question->retrieval, &failure);
         return r < 0 ? response_failure(response, &failure) : 0;
 }
 
@@ -104,6 +111,25 @@ static json_object *content_to_json(const char *content, size_t size) {
         return json_object_new_string_len(content, size < INT_MAX ? (int) size : INT_MAX);
 }
 
+static json_object *explanation_to_json(const struct Explanation *explanation) {
+        json_object *object = json_object_new_object(), *terms = json_object_new_array();
+
+        for (size_t i = 0; terms && i < explanation->n_terms; i++) {
+                const struct TermScore *score = &explanation->terms[i];
+                json_object *term = json_object_new_object();
+
+                document_add(term, "term", document_text(score->term));
+                document_add(term, "from", document_text(score->typical ? "feedback" : "prompt"));
+                document_add(term, "weight", score_to_json(score->weight));
+                document_add(term, "frequency", json_object_new_int64(score->frequency));
+                document_add(term, "score", score_to_json(score->score));
+                document_append(terms, term);
+        }
+        document_add(object, "terms", terms);
+        document_add(object, "proximity", score_to_json(explanation->proximity));
+        return object;
+}
+
 static json_object *chunk_to_json(const struct Chunk *chunk) {
         json_object *object = json_object_new_object();
 
@@ -116,6 +142,8 @@ static json_object *chunk_to_json(const struct Chunk *chunk) {
         document_add(object, "score", score_to_json(chunk->score));
         document_add(object, "char_count", json_object_new_uint64(chunk->char_count));
         document_add(object, "content", content_to_json(chunk->content, chunk->content_size));
+        if (chunk->explanation)
+                document_add(object, "explain", explanation_to_json(chunk->explanation));
         return object;
 }
 

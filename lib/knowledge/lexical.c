@@ -10,7 +10,6 @@
 #include "lib/base/sqlite.h"
 #include "lib/base/text-stream.h"
 #include "lib/knowledge/accumulator.h"
-#include "lib/knowledge/feedback.h"
 #include "lib/knowledge/posting.h"
 #include "lib/knowledge/proximity.h"
 #include "lib/knowledge/scope.h"
@@ -37,13 +36,10 @@ struct Search {
         const struct PromptWords *words;
         const struct Project *project; /* maybe NULL */
         struct Failure *failure;
-        struct Bm25 bm25;
+        struct LexicalModel *model;
 
-        double idfs[PROMPT_WORDS_MAX];        /* of the words */
         struct Known known[PROMPT_WORDS_MAX]; /* rarest first */
         size_t n_known;
-        struct WeightedTerm terms[PROMPT_WORDS_MAX + FEEDBACK_TERMS_MAX]; /* by id */
-        size_t n_terms;
 
         struct Accumulator *sums;
         struct Candidate *candidates;
@@ -57,6 +53,7 @@ static void search_clear(struct Search *search) {
         accumulator_free(search->sums);
         free(search->candidates);
         free(search->vectors);
+        free(search->model);
 }
 
 /* Words. */
@@ -74,7 +71,7 @@ static int read_totals(struct Search *search) {
                         &length, search->failure);
         if (r < 0)
                 return r;
-        bm25_set(&search->bm25, (uint64_t) chunks, (uint64_t) length);
+        bm25_set(&search->model->bm25, (uint64_t) chunks, (uint64_t) length);
         return 0;
 }
 
@@ -113,8 +110,9 @@ static int find_words(struct Search *search) {
                         return sqlite_failure(search->db, search->failure, "read the index");
                 known->id = sqlite3_column_int64(statement, 0);
                 known->chunks = (uint64_t) sqlite3_column_int64(statement, 1);
-                known->idf = bm25_idf(&search->bm25, known->chunks);
-                search->idfs[i] = known->idf;
+                known->idf = bm25_idf(&search->model->bm25, known->chunks);
+                search->model->idfs[i] = known->idf;
+                search->model->words[i] = known->id;
                 search->n_known++;
         }
         if (r < 0)
@@ -122,11 +120,12 @@ static int find_words(struct Search *search) {
         if (search->n_known > 1)
                 qsort(search->known, search->n_known, sizeof *search->known, compare_known);
         for (size_t i = 0; i < search->n_known; i++)
-                search->terms[i] =
+                search->model->terms[i] =
                         (struct WeightedTerm){ search->known[i].id, search->known[i].idf };
-        search->n_terms = search->n_known;
-        if (search->n_terms > 1)
-                qsort(search->terms, search->n_terms, sizeof *search->terms, compare_terms);
+        search->model->n_terms = search->n_known;
+        if (search->model->n_terms > 1)
+                qsort(search->model->terms, search->model->n_terms, sizeof *search->model->terms,
+                        compare_terms);
         return 0;
 }
 
@@ -181,7 +180,7 @@ static int add_list(struct Search *search, const struct Known *known, int64_t wi
         if (accumulator_window(search->sums, window, &sums) < 0)
                 return failure_out_of_memory(search->failure);
         while ((r = posting_read(&reader, &posting)) > 0 && posting.key < TERM_WINDOW)
-                sums[posting.key] += idf * search->bm25.values[posting.weight];
+                sums[posting.key] += idf * search->model->bm25.values[posting.weight];
         return r == 0 ? 0 : term_index_damaged(search->db, search->failure);
 }
 
@@ -324,7 +323,7 @@ static int score_all(struct Search *search) {
                 struct Candidate *candidate = &search->candidates[i];
 
                 if (term_vector_score(search->vectors + candidate->vector, candidate->size,
-                            search->terms, search->n_terms, &search->bm25,
+                            search->model->terms, search->model->n_terms, &search->model->bm25,
                             &candidate->rank.score) < 0)
                         return term_index_damaged(search->db, search->failure);
         }
@@ -344,8 +343,8 @@ static int add_feedback(struct Search *search) {
                         .size = search->candidates[n].size,
                         .score = search->candidates[n].rank.score,
                 };
-        return feedback_add(search->db, &search->bm25, chunks, n, search->terms, &search->n_terms,
-                search->failure);
+        return feedback_add(search->db, &search->model->bm25, chunks, n, search->model->terms,
+                &search->model->n_terms, search->failure);
 }
 
 /* The best are read, as they stand there. */
@@ -377,7 +376,7 @@ static int add_proximity(struct Search *search, size_t top_k) {
                         return term_index_damaged(search->db, search->failure);
                 if (code != SQLITE_ROW)
                         return sqlite_failure(search->db, search->failure, "read a chunk");
-                if (proximity_bonus(analyzer, search->words, search->idfs,
+                if (proximity_bonus(analyzer, search->words, search->model->idfs,
                             sqlite3_column_blob(statement, 0),
                             (size_t) sqlite3_column_bytes(statement, 0), &bonus) < 0)
                         return failure_out_of_memory(search->failure);
@@ -422,6 +421,9 @@ int lexical_rank(sqlite3 *db, const struct Project *project, const struct Prompt
         struct Ranking ranking = { 0 };
         int r;
 
+        search.model = calloc(1, sizeof *search.model);
+        if (!search.model)
+                return failure_out_of_memory(failure);
         r = rank(&search, top_k);
         if (r < 0)
                 return r;
@@ -432,11 +434,13 @@ int lexical_rank(sqlite3 *db, const struct Project *project, const struct Prompt
                 return failure_out_of_memory(failure);
         for (size_t i = 0; i < ranking.n; i++)
                 ranking.best[i] = search.candidates[i].rank;
+        ranking.model = STEAL(search.model);
         *ret_ranking = ranking;
         return 0;
 }
 
 void ranking_done(struct Ranking *ranking) {
         free(ranking->best);
-        ranking->best = NULL;
+        free(ranking->model);
+        *ranking = (struct Ranking){ 0 };
 }

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "lib/base/failure.h"
+#include "lib/knowledge/feedback.h"
 #include "lib/knowledge/prompt-words.h"
 #include "lib/knowledge/registry.h"
 
@@ -25,10 +26,20 @@ struct Rank {
         double score; /* larger is better */
 };
 
+/* What scored. */
+struct LexicalModel {
+        struct Bm25 bm25;
+        struct WeightedTerm terms[PROMPT_WORDS_MAX + FEEDBACK_TERMS_MAX]; /* by id */
+        size_t n_terms;
+        int64_t words[PROMPT_WORDS_MAX]; /* the ids of the prompt's words, 0: none such */
+        double idfs[PROMPT_WORDS_MAX];   /* of these */
+};
+
 struct Ranking {
         struct Rank *best; /* best first; among equals the older id */
         size_t n;
         uint64_t candidates; /* chunks that hold any of the words that decide */
+        struct LexicalModel *model;
 };
 
 /* The best `top_k` chunks, of the project only when there is one. There must be at least one word.

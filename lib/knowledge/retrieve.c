@@ -232,6 +232,37 @@ int retrieve(struct Store *store, const struct Project *project, const char *pro
                 store, project, prompt, top_k, RETRIEVE_TIMEOUT_MS, ret_retrieval, failure);
 }
 
+static int explain(sqlite3 *db, const struct Project *project, const struct PromptWords *words,
+        size_t top_k, struct Retrieval *retrieval, struct Failure *failure) {
+        _cleanup_(ranking_done) struct Ranking ranking = { 0 };
+        int r;
+
+        r = sqlite_execute(db, "BEGIN", failure);
+        if (r < 0)
+                return r;
+        sqlite3 *transaction _cleanup_rollback_ = db;
+
+        r = lexical_rank(transaction, project, words, top_k, &ranking, failure);
+        for (size_t i = 0; r >= 0 && i < retrieval->n_chunks; i++) {
+                struct Chunk *chunk = &retrieval->chunks[i];
+
+                r = explain_chunk(transaction, ranking.model, words, chunk->id, chunk->content,
+                        chunk->content_size, &chunk->explanation, failure);
+        }
+        return r;
+}
+
+int retrieve_explain(struct Store *store, const struct Project *project, const char *prompt,
+        size_t top_k, struct Retrieval *retrieval, struct Failure *failure) {
+        _cleanup_prompt_words_ struct PromptWords *words = NULL;
+        int r;
+
+        r = prompt_words_find(prompt, &words, failure);
+        if (r < 0 || words->n_words == 0)
+                return r;
+        return explain(store_database(store), project, words, top_k, retrieval, failure);
+}
+
 static void free_strings(char **strings) {
         for (size_t i = 0; strings && strings[i]; i++)
                 free(strings[i]);
@@ -246,6 +277,7 @@ struct Retrieval *retrieval_free(struct Retrieval *retrieval) {
                 free(retrieval->chunks[i].title);
                 free_strings(retrieval->chunks[i].heading_path);
                 free(retrieval->chunks[i].content);
+                (void) explanation_free(retrieval->chunks[i].explanation);
         }
         free(retrieval->chunks);
         free_strings(retrieval->degraded);

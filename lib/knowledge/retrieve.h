@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "lib/base/failure.h"
+#include "lib/knowledge/explain.h"
 #include "lib/knowledge/registry.h"
 #include "lib/knowledge/store.h"
 
@@ -27,7 +28,8 @@ struct Chunk {
         double score;        /* larger is better */
         uint64_t char_count; /* Unicode characters of content */
         char *content;
-        size_t content_size; /* bytes */
+        size_t content_size;             /* bytes */
+        struct Explanation *explanation; /* by retrieve_explain(), or NULL */
 };
 
 struct Retrieval {
@@ -46,6 +48,10 @@ int retrieve(struct Store *store, const struct Project *project, const char *pro
 int retrieve_within(struct Store *store, const struct Project *project, const char *prompt,
         size_t top_k, uint64_t timeout_ms, struct Retrieval **ret_retrieval,
         struct Failure *failure);
+/* Why the chunks of this retrieval, by the same question, are where they are, as far as words say
+ * so: the search is done once more. Chunks that are gone meanwhile stay unexplained. */
+int retrieve_explain(struct Store *store, const struct Project *project, const char *prompt,
+        size_t top_k, struct Retrieval *retrieval, struct Failure *failure);
 struct Retrieval *retrieval_free(struct Retrieval *retrieval);
 DEFINE_POINTER_CLEANUP(struct Retrieval *, retrieval_free)
 #define _cleanup_retrieval_ _cleanup_(retrieval_freep)

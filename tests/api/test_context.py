@@ -101,3 +101,23 @@ def test_a_budget_out_of_range_is_refused(daemon, budget):
     document = problem(daemon.post("/context/build", {"prompt": "x", "budget": budget}), 422,
                        "field_range")
     assert document["field"] == "budget"
+
+
+@pytest.mark.parametrize("path", ["/query", "/context/build"])
+def test_why_is_told_to_who_asks(bottles, daemon, path):
+    asked = {"prompt": PROMPT, "explain": True}
+    chunks = daemon.post(path, asked).json["chunks"]
+    assert chunks
+    for chunk in chunks:
+        explain = chunk["explain"]
+        terms = explain["terms"]
+        assert terms and {term["from"] for term in terms} <= {"prompt", "feedback"}
+        assert "prompt" in {term["from"] for term in terms}
+        scores = [term["score"] for term in terms]
+        assert scores == sorted(scores, reverse=True) and scores[-1] > 0
+        assert sum(scores) + explain["proximity"] == pytest.approx(chunk["score"], rel=1e-4)
+        assert all(1 <= term["frequency"] <= 15 and term["weight"] > 0 for term in terms)
+    plain = daemon.post(path, {"prompt": PROMPT}).json["chunks"]
+    assert [{**chunk, "explain": None} for chunk in chunks] == [
+        {**chunk, "explain": None} for chunk in plain]
+    problem(daemon.post(path, {**asked, "explain": "yes"}), 400, "field_type")

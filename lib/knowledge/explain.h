@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Why a chunk has the score that it has.
+ */
+
+#include <stdbool.h>
+
+#include "lib/knowledge/lexical.h"
+
+struct TermScore {
+        char *term;         /* as in the index */
+        bool typical;       /* not of the prompt, but of what answers it best (feedback.h) */
+        double weight;      /* by how rare it is, and its share */
+        unsigned frequency; /* in the chunk, weighted by where it stands; 15 is 15 or more */
+        double score;
+};
+
+struct Explanation {
+        struct TermScore *terms; /* those in the chunk, the highest score first */
+        size_t n_terms;
+        double proximity; /* for words that stand together (proximity.h) */
+};
+
+/* `text` is that of the chunk. *ret_explanation is NULL when the index does not know it (any more).
+ * DATABASE_INVALID. */
+int explain_chunk(sqlite3 *db, const struct LexicalModel *model, const struct PromptWords *words,
+        int64_t chunk, const char *text, size_t size, struct Explanation **ret_explanation,
+        struct Failure *failure);
+struct Explanation *explanation_free(struct Explanation *explanation);
+DEFINE_POINTER_CLEANUP(struct Explanation *, explanation_free)
+#define _cleanup_explanation_ _cleanup_(explanation_freep)
