@@ -6,8 +6,8 @@
 #include <fcntl.h>
 #include <string.h>
 
-#include "lib/backup/subprocess.h"
 #include "lib/base/file-io.h"
+#include "lib/base/subprocess.h"
 #include "lib/base/text.h"
 
 #define HOME_NAME     "atocore-gpg-XXXXXX"

@@ -6,8 +6,8 @@
  */
 
 #include "lib/backup/offsite.h"
-#include "lib/backup/subprocess.h"
 #include "lib/base/json-document.h"
+#include "lib/base/subprocess.h"
 
 struct OffsiteEngine {
         const char *program; /* and its Debian package, and what offsite= begins with */

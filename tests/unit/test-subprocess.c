@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "lib/backup/subprocess.h"
+#include "lib/base/subprocess.h"
 
 #include <poll.h>
 

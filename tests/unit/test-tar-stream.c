@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "lib/backup/subprocess.h"
 #include "lib/backup/tar-stream.h"
+#include "lib/base/subprocess.h"
 #include "tests/unit/backup-fixture.h"
 
 struct Run {
