@@ -24,6 +24,8 @@ struct Subprocess {
         char *program;
         pid_t pid; /* and its group; 0: reaped */
         int pid_fd;
+        bool confined;
+        uint64_t deadline;                 /* 0: none */
         int input_fd, output_fd, error_fd; /* -1: ended */
         bool ended;                        /* not reaped yet: its number is still its own */
         int status;
@@ -34,6 +36,7 @@ struct Subprocess {
 /* What the new process says about itself when it cannot become the program. */
 struct Report {
         bool directory;
+        bool unconfined;
         int error;
 };
 
@@ -51,18 +54,18 @@ static bool is_replaced(const char *variable, char *const *by) {
 }
 
 /* Ours with theirs; the strings stay where they are. NULL when memory ran out. */
-static char **merge_environment(char *const *theirs) {
+static char **merge_environment(char *const *ours, char *const *theirs) {
         size_t n = 0, n_ours = 0, n_theirs = 0;
         char **merged;
 
-        while (environ && environ[n_ours])
+        while (ours && ours[n_ours])
                 n_ours++;
         while (theirs && theirs[n_theirs])
                 n_theirs++;
         merged = calloc(n_ours + n_theirs + 1, sizeof *merged);
         for (size_t i = 0; merged && i < n_ours; i++)
-                if (!is_replaced(environ[i], theirs))
-                        merged[n++] = environ[i];
+                if (!is_replaced(ours[i], theirs))
+                        merged[n++] = ours[i];
         for (size_t i = 0; merged && i < n_theirs; i++)
                 if (!is_replaced(theirs[i], theirs + i + 1))
                         merged[n++] = theirs[i];
@@ -77,7 +80,7 @@ __attribute__((noreturn)) static void become(const struct SubprocessCommand *com
 
         /* A group of its own, to be killed as one, and no terminal to ask for passwords on. */
         (void) setsid();
-        (void) prctl(PR_SET_PDEATHSIG, SIGINT);
+        (void) prctl(PR_SET_PDEATHSIG, command->confinement ? SIGKILL : SIGINT);
         if (getppid() != parent)
                 _exit(EXIT_FAILURE);
         /* What we ignore or block it would too. */
@@ -90,8 +93,15 @@ __attribute__((noreturn)) static void become(const struct SubprocessCommand *com
                 input = open("/dev/null", O_RDONLY | O_CLOEXEC);
         if (input >= 0 && dup2(input, STDIN_FILENO) >= 0 && dup2(output, STDOUT_FILENO) >= 0 &&
                 dup2(error, STDERR_FILENO) >= 0) {
+                int r = 0;
+
                 report.directory = command->directory && chdir(command->directory) < 0;
-                if (!report.directory)
+                if (!report.directory && command->confinement)
+                        r = confinement_enter(command->confinement);
+                report.unconfined = r < 0;
+                if (report.unconfined)
+                        errno = -r;
+                else if (!report.directory)
                         (void) execvpe(command->arguments[0],
                                 (char *const *) (uintptr_t) command->arguments, environment);
         }
@@ -166,7 +176,8 @@ static int start(struct Subprocess *child, const struct SubprocessCommand *comma
 int subprocess_start(const struct Operation *operation, const struct SubprocessCommand *command,
         struct Subprocess **ret_child, struct Failure *failure) {
         _cleanup_subprocess_ struct Subprocess *child = calloc(1, sizeof *child);
-        _cleanup_free_ char **environment = merge_environment(command->environment);
+        _cleanup_free_ char **environment =
+                merge_environment(command->confinement ? NULL : environ, command->environment);
         const char *program = command->arguments[0];
         struct Report report = { 0 };
         int r;
@@ -175,6 +186,8 @@ int subprocess_start(const struct Operation *operation, const struct SubprocessC
                 *child = (struct Subprocess){
                         .operation = operation,
                         .pid_fd = -1,
+                        .confined = command->confinement != NULL,
+                        .deadline = command->deadline,
                         .input_fd = -1,
                         .output_fd = -1,
                         .error_fd = -1,
@@ -190,6 +203,8 @@ int subprocess_start(const struct Operation *operation, const struct SubprocessC
         }
         if (report.directory)
                 return failure_set_read(failure, report.error, command->directory, "enter");
+        if (report.unconfined)
+                return failure_set_read(failure, report.error, program, "confine");
         return report.error == ENOENT ? -ENOENT
                                       : failure_set_read(failure, report.error, program, "run");
 }
@@ -283,7 +298,7 @@ static void stop(struct Subprocess *child) {
 
         if (child->pid == 0)
                 return;
-        (void) kill(child->pid, SIGINT);
+        (void) kill(child->pid, child->confined ? SIGKILL : SIGINT);
         while (!child->ended && child->pid_fd >= 0 && monotonic_ms() < deadline) {
                 if (wait_a_moment(child, false) < 0)
                         break;
@@ -293,13 +308,17 @@ static void stop(struct Subprocess *child) {
         (void) reap(child);
 }
 
-/* A turn of the two loops below; a cancelled operation ends it. */
+/* A turn of the loops below; a cancelled operation and a deadline end it. */
 static int turn(struct Subprocess *child, bool feeding, struct Failure *failure) {
         int r = operation_check(child->operation, failure);
 
         if (r < 0) {
                 stop(child);
                 return r;
+        }
+        if (child->deadline > 0 && monotonic_ms() >= child->deadline) {
+                stop(child);
+                return -ETIME;
         }
         r = wait_a_moment(child, feeding);
         return r < 0 ? failure_set_read(failure, -r, child->program, "read from") : 0;

@@ -4,13 +4,15 @@
 /*
  * Another program, run to be read from or written to: an argument vector and no shell, no terminal.
  * It is asked to stop (SIGINT, which all of ours take as such) when the operation is cancelled or
- * we die, and killed when it does not; nothing that it started outlives it. There is no deadline:
- * what a transfer over a slow line may take is not known here, and a unit has TimeoutStartSec=.
+ * we die, and killed when it does not; nothing that it started outlives it. There is no deadline
+ * but for who sets one: what a transfer over a slow line may take is not known here, and a unit has
+ * TimeoutStartSec=. One that is confined has nothing to put in order, and is killed at once.
  */
 
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "lib/base/confinement.h"
 #include "lib/base/failure.h"
 #include "lib/base/operation.h"
 
@@ -22,6 +24,9 @@ struct SubprocessCommand {
         bool fed;              /* it reads what subprocess_write() gives it, */
         int input;             /* else what is behind this descriptor; 0: nothing */
         int output;            /* it writes to this descriptor; 0: for subprocess_read() */
+        /* What it may do, or NULL: whatever we may. Its environment is then `environment` alone. */
+        const struct Confinement *confinement;
+        uint64_t deadline; /* of monotonic_ms(), when it is killed; 0: none */
 };
 
 struct Subprocess;
@@ -31,7 +36,8 @@ struct Subprocess;
 int subprocess_start(const struct Operation *operation, const struct SubprocessCommand *command,
         struct Subprocess **ret_child, struct Failure *failure);
 
-/* What it writes to standard output, waiting for some; 0 at its end. INTERRUPTED, READ_FAILED. */
+/* What it writes to standard output, waiting for some; 0 at its end. -ETIME without a failure, here
+ * and below: its deadline has passed, and it was killed. INTERRUPTED, READ_FAILED. */
 ssize_t subprocess_read(
         struct Subprocess *child, void *buffer, size_t size, struct Failure *failure);
 

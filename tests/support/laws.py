@@ -34,6 +34,7 @@ LIBRARIES = {
     "libyaml": r"<yaml\.h>|\byaml_\w+\s*\(",
     "libinih": r"<ini\.h>|\bini_parse\w*",
     "libcurl": r"<curl/|\bcurl_\w+\s*\(",
+    "libseccomp": r"<seccomp\.h>|\bseccomp_\w+\s*\(",
     "libcrypto": r"<openssl/|\bEVP_\w+",
     "libsystemd": r"<systemd/|\bsd_\w+\s*\(",
 }
