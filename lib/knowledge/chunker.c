@@ -346,6 +346,41 @@ static int chunk_body(struct Chunker *chunker, enum DocumentKind kind) {
         return flush(chunker);
 }
 
+static int begin_page(struct Chunker *chunker, size_t page) {
+        char *label;
+
+        if (asprintf(&label, "Page %zu", page) < 0)
+                return -ENOMEM;
+        free(chunker->headings[0]);
+        chunker->headings[0] = label;
+        return 0;
+}
+
+/* A form feed is in no page, and ends no line. */
+static int chunk_pages(struct Chunker *chunker) {
+        const size_t size = chunker->size;
+
+        for (size_t page = 1; chunker->cursor < size; page++) {
+                const char *text = chunker->text + chunker->cursor;
+                const char *end = NULL;
+                int r;
+
+                if (chunker->document->n_chunks < CHUNK_SECTIONS_MAX) {
+                        end = memchr(text, '\f', size - chunker->cursor);
+                        r = begin_page(chunker, page);
+                        if (r < 0)
+                                return r;
+                }
+                chunker->size = end ? (size_t) (end - chunker->text) : size;
+                r = chunk_body(chunker, DOCUMENT_TEXT);
+                if (r < 0)
+                        return r;
+                chunker->cursor += end != NULL;
+                chunker->size = size;
+        }
+        return 0;
+}
+
 static int take_front_matter(struct Chunker *chunker, enum DocumentKind kind) {
         _cleanup_front_matter_ struct FrontMatter *front_matter = NULL;
         struct DocumentText *document = chunker->document;
@@ -392,7 +427,7 @@ int chunk_document(
         r = take_front_matter(&chunker, kind);
         if (r < 0)
                 return r;
-        r = chunk_body(&chunker, kind);
+        r = kind == DOCUMENT_PAGES ? chunk_pages(&chunker) : chunk_body(&chunker, kind);
         if (r < 0)
                 return r;
         *ret_document = STEAL(document);

@@ -10,6 +10,8 @@
  * below it has no chunk: theirs bear it in their paths. Front matter is in no chunk, unless it is
  * broken: then it is text. All other lines that are not blank are in exactly one chunk.
  *
+ * Pages are sections too: no chunk is of more than one, and "Page 12" is its heading path.
+ *
  * A section longer than CHUNK_TARGET_BYTES is split, where possible, between its outermost blocks,
  * else between list items and the like, else at line ends. Lines are counted as CommonMark does:
  * they end with LF, CR LF or CR.
@@ -34,6 +36,7 @@
 enum DocumentKind {
         DOCUMENT_MARKDOWN,
         DOCUMENT_TEXT,
+        DOCUMENT_PAGES, /* plain text in pages, each ended by a form feed */
 };
 
 struct ChunkText {

@@ -39,18 +39,25 @@ static int check_content(struct DocumentFile *file) {
         return 0;
 }
 
-static int read_document(int fd, struct DocumentFile *file) {
+/* Comes first: what is written from then on changes what the next look is compared with. */
+static int take_evidence(int fd, struct DocumentFile *file, struct stat *ret_status) {
         struct timespec now;
-        struct stat status;
-        int r;
 
         if (clock_gettime(CLOCK_REALTIME, &now) < 0)
                 return -errno;
-        if (fstat(fd, &status) < 0)
+        if (fstat(fd, ret_status) < 0)
                 return set_problem(file, true, "cannot be looked at: %m");
-        file->evidence = evidence_of(&status, &now);
+        file->evidence = evidence_of(ret_status, &now);
+        return 0;
+}
 
-        /* What is written meanwhile changes what the next look is compared with. */
+static int read_document(int fd, struct DocumentFile *file) {
+        struct stat status;
+        int r;
+
+        r = take_evidence(fd, file, &status);
+        if (r < 0 || file->problem)
+                return r;
         r = read_fd(fd, DOCUMENT_FILE_MAX, &file->text, &file->size);
         switch (r) {
         case 0:
@@ -72,17 +79,47 @@ static int read_document(int fd, struct DocumentFile *file) {
         return digest_buffer(file->text, file->size, file->digest);
 }
 
-int document_file_read(int fd, struct DocumentFile **ret_file) {
+static int examine_document(int fd, struct DocumentFile *file) {
+        struct stat status;
+        int r;
+
+        r = take_evidence(fd, file, &status);
+        if (r < 0 || file->problem)
+                return r;
+        if (!S_ISREG(status.st_mode))
+                return set_problem(file, false, "is not a regular file");
+        if (status.st_size > DOCUMENT_SOURCE_MAX)
+                return set_problem(file, false, "is larger than %u MiB", DOCUMENT_SOURCE_MAX >> 20);
+        r = digest_fd(fd, file->digest, NULL);
+        if (r == -ENOMEM || r == -ENOTSUP)
+                return r;
+        if (r < 0) {
+                errno = -r;
+                return set_problem(file, true, "cannot be read: %m");
+        }
+        return 0;
+}
+
+static int new_file(
+        int fd, int (*fill)(int fd, struct DocumentFile *file), struct DocumentFile **ret_file) {
         _cleanup_document_file_ struct DocumentFile *file = calloc(1, sizeof *file);
         int r;
 
         if (!file)
                 return -ENOMEM;
-        r = read_document(fd, file);
+        r = fill(fd, file);
         if (r < 0)
                 return r;
         *ret_file = STEAL(file);
         return 0;
+}
+
+int document_file_read(int fd, struct DocumentFile **ret_file) {
+        return new_file(fd, read_document, ret_file);
+}
+
+int document_file_examine(int fd, struct DocumentFile **ret_file) {
+        return new_file(fd, examine_document, ret_file);
 }
 
 struct DocumentFile *document_file_free(struct DocumentFile *file) {

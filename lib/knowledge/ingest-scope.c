@@ -71,16 +71,49 @@ static int front_matter_ignored(struct Run *run, const char *path, const char *r
         return add_error(run, EVENT_INGEST_FRONT_MATTER_IGNORED, path, "is indexed", error);
 }
 
-/* Changed by stat, or not known at all. */
-static int read_file(struct Run *run, const struct SourceFile *file, struct KnownDocument *known) {
+/* Whether a file is to be read: it is text, or there is a program to convert it and it is not known
+ * that this comes to nothing. *ret_identity is that of the program, else NULL. */
+static int may_read(struct Run *run, const struct SourceFile *file, const char **ret_identity) {
+        const struct Ingest *ingest = run->ingest;
+        struct Unread *unread = &ingest->unread[file->conversion];
+        _cleanup_free_ char *path = NULL;
+        struct UnconvertedFile known;
+        const char *why;
+
+        *ret_identity = NULL;
+        if (file->conversion == CONVERSION_NONE)
+                return 1;
+        path = root_path(run, file->path);
+        if (!path || converters_find(ingest->converters, file->conversion, ret_identity, &why) < 0)
+                return failure_out_of_memory(run->failure);
+        if (!*ret_identity) {
+                if (unconverted_keep(ingest->unconverted, path) < 0)
+                        return failure_out_of_memory(run->failure);
+                (void) known_keep(run->known, file->path);
+                unread->n++;
+                unread->why = why;
+                if (!unread->first)
+                        unread->first = STEAL(path);
+                return 0;
+        }
+        if (!unconverted_find(ingest->unconverted, path, &known) ||
+                !evidence_proves_unchanged(&known.evidence, &file->status) ||
+                strcmp(known.converter, *ret_identity) != 0)
+                return 1;
+        if (unconverted_keep(ingest->unconverted, path) < 0)
+                return failure_out_of_memory(run->failure);
+        return skip(run, file->path, known.reason, known.unknown);
+}
+
+/* 1: *ret_content is something to go on with. */
+static int read_content(struct Run *run, const struct SourceFile *file, int *ret_fd,
+        struct DocumentFile **ret_content) {
+        bool text = file->conversion == CONVERSION_NONE || file->conversion == CONVERSION_HTML;
         _cleanup_document_file_ struct DocumentFile *content = NULL;
-        _cleanup_document_text_ struct DocumentText *text = NULL;
-        _cleanup_close_ int fd = -1;
-        char digest[DIGEST_HEX_SIZE];
         char reason[256];
         int r;
 
-        r = source_open_file(file, &fd);
+        r = source_open_file(file, ret_fd);
         if (r == -ENOENT)
                 return 0; /* gone since the directory was read */
         if (r < 0) {
@@ -88,26 +121,97 @@ static int read_file(struct Run *run, const struct SourceFile *file, struct Know
                 (void) snprintf(reason, sizeof reason, "cannot be opened: %m");
                 return skip(run, file->path, reason, true);
         }
-        r = document_file_read(fd, &content);
+        r = text ? document_file_read(*ret_fd, &content) : document_file_examine(*ret_fd, &content);
         if (r == -ENOMEM)
                 return failure_out_of_memory(run->failure);
         if (r < 0)
                 return failure_set_read(run->failure, -r, file->path, "digest");
         if (content->problem)
                 return skip(run, file->path, content->problem, content->unknown);
+        if (file->conversion != CONVERSION_NONE && file->status.st_size == 0)
+                return skip(run, file->path, "is empty", false);
+        *ret_content = STEAL(content);
+        return 1;
+}
 
-        if (known) {
-                known->present = true;
-                r = index_digest(batch_index(run->ingest->batch), known->id, digest, run->failure);
+static int not_converted(struct Run *run, const struct SourceFile *file, const char *identity,
+        const struct DocumentFile *content, const struct ConvertedText *text) {
+        const struct UnconvertedFile unconverted = {
+                .evidence = content->evidence,
+                .converter = identity,
+                .reason = text->problem,
+                .unknown = text->unknown,
+        };
+        _cleanup_free_ char *path = root_path(run, file->path);
+
+        if (!path ||
+                (!text->passing &&
+                        unconverted_put(run->ingest->unconverted, path, &unconverted) < 0))
+                return failure_out_of_memory(run->failure);
+        return skip(run, file->path, text->problem, text->unknown);
+}
+
+static int warned(struct Run *run, const struct SourceFile *file, const char *warning) {
+        _cleanup_free_ char *error = NULL;
+
+        if (asprintf(&error, "%s complained: %s; parts of the text may be missing",
+                    conversion_kinds[file->conversion].program, warning) < 0) {
+                error = NULL;
+                return failure_out_of_memory(run->failure);
+        }
+        return add_error(run, EVENT_INGEST_CONVERSION_WARNING, file->path, "is indexed", error);
+}
+
+/* 1: the content has its text. */
+static int convert(struct Run *run, const struct SourceFile *file, const char *identity, int fd,
+        struct DocumentFile *content) {
+        _cleanup_converted_text_ struct ConvertedText *text = NULL;
+        struct stat status;
+        int r;
+
+        r = converters_run(run->ingest->converters, run->ingest->operation, file->conversion, fd,
+                &text, run->failure);
+        if (r < 0)
+                return r;
+        /* The digest is of what was there before; the text must not be of something else. */
+        if (fstat(fd, &status) < 0 || !evidence_agrees(&content->evidence, &status))
+                return skip(run, file->path,
+                        "was changed while it was converted; the next run reads it again", true);
+        if (text->problem)
+                return not_converted(run, file, identity, content, text);
+        if (text->warning) {
+                r = warned(run, file, text->warning);
                 if (r < 0)
                         return r;
-                if (strcmp(digest, content->digest) == 0) {
-                        run->ingest->result->files_unchanged++;
-                        return batch_touch(run->ingest->batch, known->id, &content->evidence,
-                                !evidence_agrees(&known->evidence, &file->status), run->failure);
-                }
         }
-        r = chunk_document(content->text, content->size, file->kind, &text);
+        free(content->text);
+        content->text = STEAL(text->text);
+        content->size = text->size;
+        return 1;
+}
+
+/* The same content as is known; 1 when it is. */
+static int is_unchanged(struct Run *run, const struct SourceFile *file, struct KnownDocument *known,
+        const struct DocumentFile *content) {
+        char digest[DIGEST_HEX_SIZE];
+        int r;
+
+        r = index_digest(batch_index(run->ingest->batch), known->id, digest, run->failure);
+        if (r < 0 || strcmp(digest, content->digest) != 0)
+                return r;
+        known->present = true;
+        run->ingest->result->files_unchanged++;
+        r = batch_touch(run->ingest->batch, known->id, &content->evidence,
+                !evidence_agrees(&known->evidence, &file->status), run->failure);
+        return r < 0 ? r : 1;
+}
+
+static int put_content(struct Run *run, const struct SourceFile *file, struct KnownDocument *known,
+        struct DocumentFile **content) {
+        _cleanup_document_text_ struct DocumentText *text = NULL;
+        int r;
+
+        r = chunk_document((*content)->text, (*content)->size, file->kind, &text);
         if (r < 0)
                 return failure_out_of_memory(run->failure);
         if (text->front_matter_error) {
@@ -115,8 +219,38 @@ static int read_file(struct Run *run, const struct SourceFile *file, struct Know
                 if (r < 0)
                         return r;
         }
+        if (file->conversion != CONVERSION_NONE && text->title)
+                converted_title(text->title);
+        if (known)
+                known->present = true;
         return batch_put(run->ingest->batch, known ? known->id : 0, run->scope->source, file->path,
-                STEAL(content), STEAL(text), run->failure);
+                STEAL(*content), STEAL(text), run->failure);
+}
+
+/* Changed by stat, or not known at all. */
+static int read_file(struct Run *run, const struct SourceFile *file, struct KnownDocument *known) {
+        _cleanup_document_file_ struct DocumentFile *content = NULL;
+        _cleanup_close_ int fd = -1;
+        const char *identity;
+        int r;
+
+        r = may_read(run, file, &identity);
+        if (r <= 0)
+                return r;
+        r = read_content(run, file, &fd, &content);
+        if (r <= 0)
+                return r;
+        if (known) {
+                r = is_unchanged(run, file, known, content);
+                if (r != 0)
+                        return r < 0 ? r : 0;
+        }
+        if (identity) {
+                r = convert(run, file, identity, fd, content);
+                if (r <= 0)
+                        return r;
+        }
+        return put_content(run, file, known, &content);
 }
 
 static void count_seen(struct Run *run) {
@@ -279,7 +413,7 @@ static int scope_unopened(struct Run *run, int error) {
 }
 
 int ingest_scope(const struct Ingest *ingest, const struct Scope *scope, struct Failure *failure) {
-        _cleanup_free_ char *directory = NULL;
+        _cleanup_free_ char *directory = NULL, *shown = NULL;
         _cleanup_known_ struct KnownDocuments *known = NULL;
         _cleanup_source_ struct Source *source = NULL;
         int r;
@@ -297,5 +431,11 @@ int ingest_scope(const struct Ingest *ingest, const struct Scope *scope, struct 
         if (r < 0)
                 return scope_unopened(&run, -r);
         r = walk(&run, source);
-        return r < 0 ? r : remove_documents(&run);
+        if (r < 0)
+                return r;
+        shown = root_path(&run, scope->subpath);
+        if (!shown)
+                return failure_out_of_memory(failure);
+        unconverted_sweep(ingest->unconverted, shown);
+        return remove_documents(&run);
 }

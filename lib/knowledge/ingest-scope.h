@@ -10,6 +10,8 @@
 
 #include "lib/base/operation.h"
 #include "lib/knowledge/batch.h"
+#include "lib/knowledge/converter.h"
+#include "lib/knowledge/unconverted.h"
 
 struct Scope {
         const char *source;
@@ -19,6 +21,13 @@ struct Scope {
         bool part;
 };
 
+/* Files that could not be looked at, as there is no program to convert them. */
+struct Unread {
+        uint64_t n;
+        char *first;     /* path below the storage root */
+        const char *why; /* of converters_find() */
+};
+
 /* One run over one or more scopes, under the ingestion lock. */
 struct Ingest {
         const struct Operation *operation;
@@ -26,6 +35,9 @@ struct Ingest {
         sqlite3 *db;
         struct Batch *batch;
         struct IngestResult *result;
+        struct Converters *converters;
+        struct Unconverted *unconverted;
+        struct Unread *unread; /* by enum Conversion */
 };
 
 enum IngestScope {

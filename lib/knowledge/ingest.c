@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "lib/knowledge/ingest.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -71,6 +72,48 @@ static int ingest_projects(const struct Ingest *ingest, const struct Project *co
         return 0;
 }
 
+static void unread_clear(struct Unread (*unread)[CONVERSION_COUNT]) {
+        for (size_t i = 0; i < CONVERSION_COUNT; i++)
+                free((*unread)[i].first);
+}
+
+/* Once for each kind: where a program is missing, it is for hundreds of files. */
+static int tell_unread(const struct Ingest *ingest, struct Failure *failure) {
+        for (size_t i = 0; i < CONVERSION_COUNT; i++) {
+                const struct Unread *unread = &ingest->unread[i];
+                _cleanup_free_ char *error = NULL, *full = NULL;
+
+                if (unread->n == 0)
+                        continue;
+                if (asprintf(&error,
+                            "%s (%s files that were not read: %" PRIu64
+                            "; what was known of them is kept)",
+                            unread->why, conversion_kinds[i].format, unread->n) < 0)
+                        error = NULL;
+                if (asprintf(&full, "%s/%s", ingest->operation->layout->root, unread->first) < 0)
+                        full = NULL;
+                if (!error || !full ||
+                        ingest_result_add_error(ingest->result, unread->first, error) < 0)
+                        return failure_out_of_memory(failure);
+                operation_notice(ingest->operation,
+                        &(struct Event){ .id = EVENT_INGEST_CONVERTER_MISSING, .path = full },
+                        "%s files were not ingested, the first of them %s: %s",
+                        conversion_kinds[i].format, unread->first, error);
+        }
+        return 0;
+}
+
+static void remember(const struct Ingest *ingest) {
+        _cleanup_failure_ struct Failure failure = { 0 };
+
+        if (unconverted_save(ingest->unconverted, &failure) < 0)
+                operation_notice(ingest->operation,
+                        &(struct Event){ .id = EVENT_STATE_NOT_SAVED,
+                                .path = ingest->operation->layout->cache },
+                        "%s; until then each run converts again what could not be converted",
+                        failure_message(&failure));
+}
+
 static int ingest_part(
         const struct Ingest *ingest, const struct ChangedPart *part, struct Failure *failure) {
         const struct Scope scope = {
@@ -128,6 +171,9 @@ static int run(const struct Operation *operation, const struct Selection *select
         _cleanup_lock_ struct Lock *lock = NULL;
         _cleanup_ingest_result_ struct IngestResult *result = NULL;
         _cleanup_batch_ struct Batch *batch = NULL;
+        _cleanup_converters_ struct Converters *converters = NULL;
+        _cleanup_unconverted_ struct Unconverted *unconverted = NULL;
+        _cleanup_(unread_clear) struct Unread unread[CONVERSION_COUNT] = { 0 };
         int r;
 
         result = calloc(1, sizeof *result);
@@ -145,17 +191,27 @@ static int run(const struct Operation *operation, const struct Selection *select
         if (r < 0)
                 return r;
 
+        if (converters_new(&converter_limits, &converters) < 0 ||
+                unconverted_load(operation->layout, &unconverted) < 0)
+                return failure_out_of_memory(failure);
+
         const struct Ingest ingest = {
                 .operation = operation,
                 .allow_mass_removal = allow_mass_removal,
                 .db = store_database(store),
                 .batch = batch,
                 .result = result,
+                .converters = converters,
+                .unconverted = unconverted,
+                .unread = unread,
         };
         r = ingest_selection(&ingest, selection, failure);
-        if (r < 0)
-                return r;
-        r = batch_flush(batch, failure);
+        /* What was learned is kept, whatever ended the run. */
+        remember(&ingest);
+        if (r >= 0)
+                r = tell_unread(&ingest, failure);
+        if (r >= 0)
+                r = batch_flush(batch, failure);
         if (r < 0)
                 return r;
         result->duration_ms = monotonic_ms() - started;

@@ -9,9 +9,14 @@
  * writes nothing: `last_ingest_at` is when an ingest last changed something. Broken front matter is
  * an error entry of the run that reads the file; it is indexed all the same.
  *
+ * What is no text is converted first (converter.h). A file that could not be is not tried again
+ * before it, or the program, has changed (unconverted.h), and is an error entry of each run all the
+ * same. Where the program is missing, that is one entry for each kind of document.
+ *
  * A document is removed when its file is gone, or certain to be none any more: binary, not UTF-8,
- * too large, a link out of its source. It stays as it is known while its file or a directory above
- * it cannot be read. Removals are refused, and all absent documents of a scope kept, where the
+ * too large, a link out of its source, refused by its converter. It stays as it is known while its
+ * file or a directory above it cannot be read, or its converter is missing or does not come to an
+ * end. Removals are refused, and all absent documents of a scope kept, where the
  * scope is gone or shows no document at all, and where more than half of at least INGEST_MASS_MIN
  * known documents are absent: rather a source that is not mounted than an author who cleaned up.
  */
@@ -27,9 +32,10 @@
 
 /* All sources, each a scope of its own, or only the roots of the given projects (n_projects > 0).
  * Creates the database when there is none. Errors in single files are in the result, reported by
- * operation->notice (INGEST_FILE_SKIPPED, INGEST_FRONT_MATTER_IGNORED, INGEST_REMOVAL_REFUSED), and
- * do not fail the run. LOCK_BUSY while another runs; the failures of store_open() and of writing
- * the database; INTERRUPTED: what was committed by then is kept, file by file whole. */
+ * operation->notice (INGEST_FILE_SKIPPED, INGEST_FRONT_MATTER_IGNORED, INGEST_CONVERTER_MISSING,
+ * INGEST_CONVERSION_WARNING, INGEST_REMOVAL_REFUSED, STATE_NOT_SAVED), and do not fail the run.
+ * LOCK_BUSY while another runs; the failures of store_open() and of writing the database;
+ * INTERRUPTED: what was committed by then is kept, file by file whole. */
 int ingest_run(const struct Operation *operation, const struct Project *const *projects,
         size_t n_projects, bool allow_mass_removal, struct IngestResult **ret_result,
         struct Failure *failure);

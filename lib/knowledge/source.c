@@ -29,31 +29,38 @@ struct Walk {
         size_t path_size, path_allocated;
 };
 
-static bool kind_of_name(const char *name, enum DocumentKind *ret_kind) {
-        static const struct {
-                const char *extension;
-                enum DocumentKind kind;
-        } kinds[] = {
-                { ".md", DOCUMENT_MARKDOWN },
-                { ".markdown", DOCUMENT_MARKDOWN },
-                { ".txt", DOCUMENT_TEXT },
-                { ".text", DOCUMENT_TEXT },
-                { ".rst", DOCUMENT_TEXT },
-                { ".org", DOCUMENT_TEXT },
+struct NameKind {
+        const char *extension;
+        enum DocumentKind kind;
+        enum Conversion conversion;
+};
+
+/* NULL: it is no document. */
+static const struct NameKind *kind_of_name(const char *name) {
+        static const struct NameKind kinds[] = {
+                { ".md", DOCUMENT_MARKDOWN, CONVERSION_NONE },
+                { ".markdown", DOCUMENT_MARKDOWN, CONVERSION_NONE },
+                { ".txt", DOCUMENT_TEXT, CONVERSION_NONE },
+                { ".text", DOCUMENT_TEXT, CONVERSION_NONE },
+                { ".rst", DOCUMENT_TEXT, CONVERSION_NONE },
+                { ".org", DOCUMENT_TEXT, CONVERSION_NONE },
+                { ".html", DOCUMENT_MARKDOWN, CONVERSION_HTML },
+                { ".htm", DOCUMENT_MARKDOWN, CONVERSION_HTML },
+                { ".xhtml", DOCUMENT_MARKDOWN, CONVERSION_HTML },
+                { ".pdf", DOCUMENT_PAGES, CONVERSION_PDF },
+                { ".docx", DOCUMENT_MARKDOWN, CONVERSION_DOCX },
+                { ".odt", DOCUMENT_MARKDOWN, CONVERSION_ODT },
         };
         const char *dot = strrchr(name, '.');
 
         for (size_t i = 0; dot && i < sizeof kinds / sizeof kinds[0]; i++)
-                if (strcasecmp(dot, kinds[i].extension) == 0) {
-                        *ret_kind = kinds[i].kind;
-                        return true;
-                }
-        return false;
+                if (strcasecmp(dot, kinds[i].extension) == 0)
+                        return &kinds[i];
+        return NULL;
 }
 
 static bool is_document_name(const char *name) {
-        enum DocumentKind kind;
-        return kind_of_name(name, &kind);
+        return kind_of_name(name) != NULL;
 }
 
 static bool is_hidden(const char *name) {
@@ -126,6 +133,7 @@ static const char *what_it_is(mode_t mode) {
 
 static int visit_file(
         struct Walk *walk, int dir_fd, const char *name, int link_fd, const struct stat *status) {
+        const struct NameKind *kind = kind_of_name(name);
         struct SourceFile file = {
                 .path = walk->path,
                 .status = *status,
@@ -134,8 +142,10 @@ static int visit_file(
                 .link_fd = link_fd,
         };
 
-        if (!kind_of_name(name, &file.kind))
+        if (!kind)
                 return 0;
+        file.kind = kind->kind;
+        file.conversion = kind->conversion;
         if (!utf8_is_valid(walk->path, walk->path_size))
                 return problem(walk, true, false, "has a name that is not valid UTF-8");
         return walk->visitor->file(&file, walk->visitor->userdata);

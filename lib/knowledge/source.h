@@ -4,9 +4,9 @@
 /*
  * The files of a source that are documents by their names. Read-only; names are bytes.
  *
- * - Documents are *.md and *.markdown, and as plain text *.txt, *.text, *.rst and *.org, in any
- *   case. Other files are not seen at all, and neither is what begins with a dot (.obsidian, .git,
- *   .trash), with all below it.
+ * - Documents are *.md and *.markdown, as plain text *.txt, *.text, *.rst and *.org, and what can
+ *   be converted: *.html, *.htm, *.xhtml, *.pdf, *.docx and *.odt, in any case. Other files are not
+ * seen at all, and neither is what begins with a dot (.obsidian, .git, .trash), with all below it.
  * - The directory of the source itself may be a link (to a vault elsewhere). Links below are not
  *   followed: what they point to inside the source is met under its own path, so that nothing is
  *   there twice and no loop has to end. Only a link to a file that is not met itself, as its name
@@ -24,12 +24,14 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/operation.h"
 #include "lib/knowledge/chunker.h"
+#include "lib/knowledge/converter.h"
 
 #define SOURCE_DEPTH_MAX 128 /* directories inside each other; each is an open file meanwhile */
 
 struct SourceFile {
-        const char *path; /* below the source, valid UTF-8 */
-        enum DocumentKind kind;
+        const char *path;       /* below the source, valid UTF-8 */
+        enum DocumentKind kind; /* of its text */
+        enum Conversion conversion;
         struct stat status;
         /* Where it is opened: `name` in dir_fd, or link_fd, an O_PATH descriptor, where that is not
          * negative. */

@@ -212,6 +212,30 @@ static void test_plain_text_has_no_markup(void **state) {
                 text, strlen(text), DOCUMENT_TEXT, "[1-5] # not a heading\\n\\n---\\n\\n```\n");
 }
 
+static void test_pages_are_sections(void **state) {
+        (void) state;
+        static const char text[] = "one\n# no heading\n\f\n\f  two\nlast\fthree";
+        _cleanup_document_text_ struct DocumentText *document =
+                chunk_bytes(text, strlen(text), DOCUMENT_PAGES);
+        _cleanup_free_ char *found = summary(document);
+
+        assert_string_equal(found,
+                "Page 1 > [1-2] one\\n# no heading\n"
+                "Page 3 > [4-5]   two\\nlast\n"
+                "Page 4 > [5-5] three\n");
+        assert_null(document->title);
+}
+
+static void test_far_too_many_pages_are_one(void **state) {
+        (void) state;
+        _cleanup_free_ char *text = repeat("p\f", CHUNK_SECTIONS_MAX + 1000);
+        _cleanup_document_text_ struct DocumentText *document =
+                chunk_bytes(text, strlen(text), DOCUMENT_PAGES);
+
+        assert_true(document->n_chunks >= CHUNK_SECTIONS_MAX);
+        assert_true(document->n_chunks < CHUNK_SECTIONS_MAX + 10);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_chunks_follow_the_headings),
@@ -233,6 +257,8 @@ int main(void) {
                         test_far_more_than_front_matter_is_a_document_that_starts_with_a_line),
                 cmocka_unit_test(test_three_dashes_later_or_left_open_are_no_front_matter),
                 cmocka_unit_test(test_plain_text_has_no_markup),
+                cmocka_unit_test(test_pages_are_sections),
+                cmocka_unit_test(test_far_too_many_pages_are_one),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,8 +23,12 @@ struct Met {
 static int meet_file(const struct SourceFile *file, void *userdata) {
         struct Met *met = userdata;
 
-        (void) fprintf(
-                met->f, "file %s%s", file->path, file->kind == DOCUMENT_TEXT ? " (text)" : "");
+        (void) fprintf(met->f, "file %s%s", file->path,
+                file->kind == DOCUMENT_TEXT            ? " (text)"
+                        : file->kind == DOCUMENT_PAGES ? " (pages)"
+                                                       : "");
+        if (file->conversion != CONVERSION_NONE)
+                (void) fprintf(met->f, " (%s)", conversion_kinds[file->conversion].format);
         if (met->read) {
                 char content[64] = "";
                 int fd = -1;
@@ -98,7 +102,8 @@ static int setup(void **state) {
 static void test_documents_are_known_by_their_names(void **state) {
         (void) state;
         static const char *const names[] = { "a.md", "b.MARKDOWN", "c.txt", "d.Text", "e.rst",
-                "f.org", "g.log", "h", "i.md.bak", "md", "j.html", "k.tar.md" };
+                "f.org", "g.log", "h", "i.md.bak", "md", "j.html", "k.tar.md", "l.HTM", "m.xhtml",
+                "n.Pdf", "o.docx", "p.odt", "q.doc", "r.mhtml" };
         char path[64];
 
         for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -108,7 +113,9 @@ static void test_documents_are_known_by_their_names(void **state) {
         expect("",
                 "file a.md = x\nfile b.MARKDOWN = x\nfile c.txt (text) = x\n"
                 "file d.Text (text) = x\nfile e.rst (text) = x\nfile f.org (text) = x\n"
-                "file k.tar.md = x\n");
+                "file j.html (HTML) = x\nfile k.tar.md = x\nfile l.HTM (HTML) = x\n"
+                "file m.xhtml (HTML) = x\nfile n.Pdf (pages) (PDF) = x\n"
+                "file o.docx (DOCX) = x\nfile p.odt (ODT) = x\n");
 }
 
 static void test_what_is_hidden_is_not_seen(void **state) {
