@@ -184,26 +184,33 @@ static uint32_t plain_letter(uint32_t c) {
 
 /* Words. */
 
-/* a to z, 0 to 9 and joints. */
+static size_t find_joint(const char *text, size_t size, size_t at) {
+        while (at < size && !is_joint((unsigned char) text[at]))
+                at++;
+        return at;
+}
+
+/* What a term has of it; its size. */
+static size_t to_lower(const char *text, size_t size, char buffer[static TERM_SIZE_MAX]) {
+        size_t n = size < TERM_SIZE_MAX ? size : TERM_SIZE_MAX;
+
+        for (size_t i = 0; i < n; i++)
+                buffer[i] = (char) (text[i] >= 'A' && text[i] <= 'Z' ? text[i] + 32 : text[i]);
+        return n;
+}
+
+/* a to z, 0 to 9, and joints with such on both sides. */
 static int take_ascii(const struct Run *run, const char *text, size_t size) {
-        char buffer[256];
-        size_t parts = 1, whole = size < sizeof buffer ? size : sizeof buffer;
+        char buffer[TERM_SIZE_MAX];
+        size_t end = find_joint(text, size, 0);
         int r = 0;
 
-        for (size_t i = 0; i < whole; i++) {
-                unsigned char c = (unsigned char) text[i];
-
-                buffer[i] = (char) (c >= 'A' && c <= 'Z' ? c + 32 : c);
-                parts += is_joint(c);
-        }
-        if (parts > 1)
-                r = hand_out(run, buffer, whole);
-        for (size_t from = 0, to; r == 0 && from < whole; from = to + 1) {
-                to = from;
-                while (to < whole && !is_joint((unsigned char) buffer[to]))
-                        to++;
-                if (to > from)
-                        r = hand_out_word(run, buffer + from, to - from);
+        if (end < size)
+                r = hand_out(run, buffer, to_lower(text, size, buffer));
+        for (size_t from = 0; r == 0; from = end + 1, end = find_joint(text, size, from)) {
+                r = hand_out_word(run, buffer, to_lower(text + from, end - from, buffer));
+                if (end == size)
+                        break;
         }
         return r;
 }
@@ -236,7 +243,8 @@ static int take_unspaced(const struct Run *run, const uint32_t *c, size_t n) {
         return r;
 }
 
-/* Folded characters of one word: runs of either kind. */
+/* Folded characters: runs of either kind. Joints are between them, and what is no word in the long
+ * form of a character that is one ("(1)" of U+2474). */
 static int take_characters(const struct Run *run, const uint32_t *c, size_t n) {
         int r = 0;
 
@@ -244,10 +252,10 @@ static int take_characters(const struct Run *run, const uint32_t *c, size_t n) {
                 bool unspaced = is_unspaced(c[from]);
 
                 to = from + 1;
-                if (c[from] < 0x80 && is_joint((unsigned char) c[from]))
+                if (!is_word(c[from]))
                         continue;
-                while (to < n && (is_unspaced(c[to]) == unspaced || is_mark(c[to])) &&
-                        (c[to] >= 0x80 || !is_joint((unsigned char) c[to])))
+                while (to < n && is_word(c[to]) &&
+                        (is_unspaced(c[to]) == unspaced || is_mark(c[to])))
                         to++;
                 r = unspaced ? take_unspaced(run, c + from, to - from)
                              : hand_out_characters(run, c + from, to - from);
