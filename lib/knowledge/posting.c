@@ -36,12 +36,12 @@ int posting_read(struct PostingReader *reader, struct Posting *ret_posting) {
         if (at == reader->end)
                 return 0;
         do {
-                if (at == reader->end || shift > 63)
+                if (at == reader->end || (shift == 63 && *at > 1))
                         return -EBADMSG;
                 more |= (uint64_t) (*at & 0x7f) << shift;
                 shift += 7;
         } while (*at++ & 0x80);
-        if (at == reader->end || more > UINT64_MAX - 1 - reader->next)
+        if (at == reader->end || more >= UINT64_MAX - reader->next)
                 return -EBADMSG;
         ret_posting->key = reader->next + more;
         ret_posting->weight = *at++;
