@@ -119,16 +119,32 @@ static bool is_allowed(const struct Window *window, size_t i) {
         return !window->allowed || (window->allowed[i / 64] >> i % 64 & 1);
 }
 
+/* The sums of a window that counts at all. */
+static const float *sums_of(const struct Accumulator *accumulator, const struct Window *window) {
+        return accumulator->restricted && !window->allowed ? NULL : window->sums;
+}
+
+size_t accumulator_count(const struct Accumulator *accumulator, size_t enough) {
+        size_t n = 0;
+
+        for (size_t w = 0; w < accumulator->n && n < enough; w++) {
+                const struct Window *window = &accumulator->windows[w];
+                const float *sums = sums_of(accumulator, window);
+
+                for (size_t i = 0; sums && i < TERM_WINDOW; i++)
+                        n += sums[i] > 0 && is_allowed(window, i);
+        }
+        return n < enough ? n : enough;
+}
+
 void accumulator_each(const struct Accumulator *accumulator,
         void (*take)(void *userdata, int64_t id, float sum), void *userdata) {
         for (size_t w = 0; w < accumulator->n; w++) {
                 const struct Window *window = &accumulator->windows[w];
+                const float *sums = sums_of(accumulator, window);
 
-                if (!window->sums || (accumulator->restricted && !window->allowed))
-                        continue;
-                for (size_t i = 0; i < TERM_WINDOW; i++)
-                        if (window->sums[i] > 0 && is_allowed(window, i))
-                                take(userdata, window->number * TERM_WINDOW + (int64_t) i,
-                                        window->sums[i]);
+                for (size_t i = 0; sums && i < TERM_WINDOW; i++)
+                        if (sums[i] > 0 && is_allowed(window, i))
+                                take(userdata, window->number * TERM_WINDOW + (int64_t) i, sums[i]);
         }
 }

@@ -28,6 +28,8 @@ int64_t accumulator_window_from(const struct Accumulator *accumulator, int64_t f
 /* The sums of a window, all 0 at first; those of ids that are not allowed do not count. -ENOMEM. */
 int accumulator_window(struct Accumulator *accumulator, int64_t window, float **ret_sums);
 
+/* How many ids have a sum above 0; it stops counting at `enough`. */
+size_t accumulator_count(const struct Accumulator *accumulator, size_t enough);
 /* Calls back for each id with a sum above 0, in ascending order. */
 void accumulator_each(const struct Accumulator *accumulator,
         void (*take)(void *userdata, int64_t id, float sum), void *userdata);

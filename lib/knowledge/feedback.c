@@ -113,10 +113,12 @@ static int weigh(sqlite3 *db, const struct Bm25 *bm25, struct Candidates *candid
                 if (sqlite3_bind_int64(statement, 1, candidate->id) != SQLITE_OK)
                         return failure_out_of_memory(failure);
                 code = sqlite3_step(statement);
-                if (code != SQLITE_ROW && code != SQLITE_DONE)
+                if (code == SQLITE_DONE) /* a term of a chunk is a term */
+                        return term_index_damaged(db, failure);
+                if (code != SQLITE_ROW)
                         return sqlite_failure(db, failure, "read the index");
-                chunks = code == SQLITE_ROW ? (uint64_t) sqlite3_column_int64(statement, 0) : 0;
-                if (chunks == 0 || (double) chunks * COMMON_SHARE > bm25->chunks ||
+                chunks = (uint64_t) sqlite3_column_int64(statement, 0);
+                if ((double) chunks * COMMON_SHARE > bm25->chunks ||
                         sqlite3_column_int64(statement, 1) < TERM_LENGTH_MIN)
                         candidate->weight = 0;
                 else {

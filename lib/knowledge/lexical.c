@@ -110,6 +110,8 @@ static int find_words(struct Search *search) {
                         return sqlite_failure(search->db, search->failure, "read the index");
                 known->id = sqlite3_column_int64(statement, 0);
                 known->chunks = (uint64_t) sqlite3_column_int64(statement, 1);
+                if (sqlite3_column_int64(statement, 1) <= 0)
+                        return term_index_damaged(search->db, search->failure);
                 known->idf = bm25_idf(&search->model->bm25, known->chunks);
                 search->model->idfs[i] = known->idf;
                 search->model->words[i] = known->id;
@@ -177,6 +179,8 @@ static int add_list(struct Search *search, const struct Known *known, int64_t wi
         float *sums, idf = (float) known->idf;
         int r;
 
+        if (window >= INT64_MAX / TERM_WINDOW)
+                return term_index_damaged(search->db, search->failure);
         if (accumulator_window(search->sums, window, &sums) < 0)
                 return failure_out_of_memory(search->failure);
         while ((r = posting_read(&reader, &posting)) > 0 && posting.key < TERM_WINDOW)
@@ -242,7 +246,7 @@ static void take_candidate(void *userdata, int64_t id, float sum) {
         search->candidates[low] = (struct Candidate){ .rank = rank };
 }
 
-static int find_candidates(struct Search *search) {
+static int find_candidates(struct Search *search, size_t top_k) {
         _cleanup_statement_ sqlite3_stmt *lists = NULL;
         uint64_t read = 0;
         int r;
@@ -256,7 +260,7 @@ static int find_candidates(struct Search *search) {
                         &lists, search->failure);
         for (size_t i = 0; r >= 0 && i < search->n_known; i++) {
                 read += search->known[i].chunks;
-                if (i > 0 && read > LEXICAL_POSTINGS_MAX)
+                if (read > LEXICAL_POSTINGS_MAX && accumulator_count(search->sums, top_k) >= top_k)
                         break;
                 r = add_lists(search, lists, &search->known[i]);
         }
@@ -398,7 +402,7 @@ static int rank(struct Search *search, size_t top_k) {
         if (r >= 0)
                 r = find_words(search);
         if (r >= 0)
-                r = find_candidates(search);
+                r = find_candidates(search, top_k);
         if (r >= 0)
                 r = read_vectors(search);
         if (r >= 0)

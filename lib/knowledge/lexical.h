@@ -5,8 +5,9 @@
  * Words → ids of chunks, by BM25 over title, headings, keywords, path and content.
  *
  * The rarest words of the prompt decide which chunks are looked at, and common ones only rank
- * these: posting lists are read from the shortest on, until LEXICAL_POSTINGS_MAX entries. The best
- * candidates then get their whole score from their term vectors, with feedback (feedback.h).
+ * these: posting lists are read from the shortest on, until LEXICAL_POSTINGS_MAX entries, or
+ * further as long as there is less than was asked for. The best candidates then get their whole
+ * score from their term vectors, with feedback (feedback.h).
  */
 
 #include <sqlite3.h>
