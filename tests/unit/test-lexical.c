@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "lib/knowledge/lexical.h"
+
+#include <math.h>
+
+#include "lib/knowledge/posting.h"
+#include "lib/knowledge/term-index.h"
+#include "lib/knowledge/term-vector.h"
+#include "store-fixture.h"
+
+static char vault[] = "vault";
+
+static struct Ranking rank(
+        struct StoreFixture *f, const struct Project *project, const char *prompt, size_t top_k) {
+        _cleanup_prompt_words_ struct PromptWords *words = NULL;
+        struct Ranking ranking = { 0 };
+
+        assert_success(f, prompt_words_find(prompt, &words, &f->failure));
+        assert_success(f,
+                lexical_rank(
+                        store_database(f->store), project, words, top_k, &ranking, &f->failure));
+        assert_true(ranking.n <= top_k && ranking.n <= ranking.candidates);
+        for (size_t i = 1; i < ranking.n; i++)
+                assert_true(ranking.best[i - 1].score > ranking.best[i].score ||
+                        (ranking.best[i - 1].score == ranking.best[i].score &&
+                                ranking.best[i - 1].id < ranking.best[i].id));
+        return ranking;
+}
+
+/* `ids` as "3 1 2". */
+static void assert_ranked(struct StoreFixture *f, const struct Project *project, const char *prompt,
+        size_t top_k, const char *ids) {
+        _cleanup_(ranking_done) struct Ranking ranking = rank(f, project, prompt, top_k);
+        char text[1024] = "", *end = text;
+
+        for (size_t i = 0; i < ranking.n; i++)
+                end += sprintf(end, "%s%d", i > 0 ? " " : "", (int) ranking.best[i].id);
+        assert_string_equal(text, ids);
+}
+
+static int64_t add(struct StoreFixture *f, const char *path, const char *content) {
+        return fixture_add_chunk(f, fixture_add_document(f, vault, path), "t", "[]", content);
+}
+
+/* The next chunk has this id. */
+static void go_on_at(struct StoreFixture *f, int64_t id) {
+        char *sql = sqlite3_mprintf(
+                "UPDATE sqlite_sequence SET seq = %lld WHERE name = 'chunks'", (long long) id - 1);
+
+        fixture_execute(f, sql);
+        sqlite3_free(sql);
+}
+
+static void test_scores_are_those_of_the_formula(void **state) {
+        struct StoreFixture *f = *state;
+        struct Bm25 bm25;
+
+        add(f, "1", "glass glass scale");
+        add(f, "2", "glass mirror");
+        add(f, "3", "motor motor motor motor motor motor motor motor motor motor");
+        /* Title and path are words too: 2 + 2 in each. */
+        bm25_set(&bm25, 3, 7 + 6 + 14);
+        _cleanup_(ranking_done) struct Ranking ranking = rank(f, NULL, "glass scale", 10);
+        double glass = bm25_idf(&bm25, 2), scale = bm25_idf(&bm25, 1);
+
+        assert_int_equal(ranking.n, 2);
+        assert_int_equal(ranking.candidates, 2);
+        assert_int_equal(ranking.best[0].id, 1);
+        /* No term is typical: what two chunks have is in more than a quarter of all. */
+        assert_true(fabs(ranking.best[0].score -
+                            (glass * (double) bm25.values[posting_weight(2, 7)] +
+                                    scale * (double) bm25.values[posting_weight(1, 7)])) < 1e-5);
+        assert_true(fabs(ranking.best[1].score -
+                            glass * (double) bm25.values[posting_weight(1, 6)]) < 1e-5);
+}
+
+static void test_rare_words_weigh_more(void **state) {
+        struct StoreFixture *f = *state;
+
+        for (int i = 0; i < 20; i++) {
+                char path[8];
+
+                (void) snprintf(path, sizeof path, "%d", i);
+                add(f, path, i == 13 ? "rare" : "usual");
+        }
+        _cleanup_(ranking_done) struct Ranking ranking = rank(f, NULL, "usual rare", 3);
+        assert_int_equal(ranking.best[0].id, 14);
+        assert_int_equal(ranking.best[1].id, 1);
+        assert_int_equal(ranking.candidates, 20);
+}
+
+static void test_equal_ones_come_by_id_over_all_windows(void **state) {
+        struct StoreFixture *f = *state;
+
+        add(f, "a", "glass");
+        go_on_at(f, 8191);
+        add(f, "b", "glass");
+        add(f, "c", "glass");
+        go_on_at(f, 10 * TERM_WINDOW);
+        add(f, "d", "glass");
+        assert_ranked(f, NULL, "glass", 10, "1 8191 8192 81920");
+        assert_ranked(f, NULL, "glass", 2, "1 8191");
+        assert_ranked(f, NULL, "glass", 1000, "1 8191 8192 81920");
+}
+
+static void test_what_is_not_there_finds_nothing(void **state) {
+        struct StoreFixture *f = *state;
+
+        assert_ranked(f, NULL, "glass", 10, "");
+        add(f, "a", "glass");
+        assert_ranked(f, NULL, "nothing", 10, "");
+        assert_ranked(f, NULL, "nothing glass", 10, "1");
+}
+
+static void test_a_project_finds_its_own_in_all_windows(void **state) {
+        struct StoreFixture *f = *state;
+        static char in[] = "in", other[] = "other";
+        struct IngestRoot roots[] = { { vault, in, NULL } };
+        struct Project project = { .id = in, .roots = roots, .n_roots = 1 };
+
+        add(f, "in/a", "glass");
+        add(f, "x/b", "glass");
+        go_on_at(f, 3 * TERM_WINDOW); /* a window of others */
+        add(f, "x/c", "glass");
+        go_on_at(f, 5 * TERM_WINDOW);
+        add(f, "x/d", "glass");
+        add(f, "in/e", "glass");
+        add(f, "in/f", "scale");
+        go_on_at(f, 9 * TERM_WINDOW - 1);
+        add(f, "in/g", "glass");
+        add(f, "x/h", "glass");
+        assert_ranked(f, &project, "glass", 10, "1 40961 73727");
+        assert_ranked(f, &project, "scale", 10, "40962");
+        assert_ranked(f, &project, "nothing", 10, "");
+
+        roots[0].subpath = other;
+        assert_ranked(f, &project, "glass", 10, "");
+}
+
+/* As if there were so many. */
+static void make_common(struct StoreFixture *f, const char *term) {
+        char *sql = sqlite3_mprintf("UPDATE terms SET chunks = %d WHERE term = %Q;"
+                                    "UPDATE state SET value = 400000 WHERE key = 'index_chunks'",
+                LEXICAL_POSTINGS_MAX + 1, term);
+
+        fixture_execute(f, sql);
+        sqlite3_free(sql);
+}
+
+static void test_the_rarest_words_decide_and_common_ones_rank(void **state) {
+        struct StoreFixture *f = *state;
+
+        add(f, "a", "straw straw straw");
+        add(f, "b", "needle");
+        add(f, "c", "needle straw");
+        make_common(f, "straw");
+        _cleanup_(ranking_done) struct Ranking ranking = rank(f, NULL, "straw needle", 2);
+        assert_int_equal(ranking.candidates, 2);
+        assert_int_equal(ranking.n, 2);
+        assert_int_equal(ranking.best[0].id, 3);
+        assert_int_equal(ranking.best[1].id, 2);
+        /* Alone it is the rarest. */
+        assert_ranked(f, NULL, "straw", 10, "1 3");
+}
+
+static void test_common_words_are_looked_up_where_rare_ones_find_too_little(void **state) {
+        struct StoreFixture *f = *state;
+        static char in[] = "in";
+        struct IngestRoot roots[] = { { vault, in, NULL } };
+        struct Project project = { .id = in, .roots = roots, .n_roots = 1 };
+
+        add(f, "x/a", "needle");
+        add(f, "in/b", "straw");
+        add(f, "x/c", "straw");
+        make_common(f, "straw");
+        assert_ranked(f, NULL, "straw needle", 1, "1");
+        assert_ranked(f, NULL, "straw needle", 2, "1 2");
+        assert_ranked(f, &project, "straw needle", 1, "2");
+        assert_ranked(f, &project, "straw needle", 10, "2");
+}
+
+/* More than get their whole score unless more are asked for. */
+static void test_more_candidates_than_are_scored_are_counted(void **state) {
+        struct StoreFixture *f = *state;
+        int n = LEXICAL_CANDIDATES_MIN + 50;
+
+        fixture_execute(f, "BEGIN");
+        for (int i = 0; i < n; i++)
+                add(f, (char[]){ (char) ('a' + i % 26), (char) ('a' + i / 26), '\0' },
+                        i == n - 1 ? "glass glass glass" : "glass");
+        fixture_execute(f, "COMMIT");
+        _cleanup_(ranking_done) struct Ranking few = rank(f, NULL, "glass", 5);
+        _cleanup_(ranking_done) struct Ranking all = rank(f, NULL, "glass", 1000);
+
+        assert_int_equal(few.candidates, n);
+        assert_int_equal(few.n, 5);
+        assert_int_equal(few.best[0].id, n); /* the last is the best */
+        assert_int_equal(few.best[1].id, 1);
+        assert_int_equal(all.candidates, n);
+        assert_int_equal(all.n, n);
+}
+
+/* What the best have in common ranks the rest. */
+static void test_feedback_reorders_what_was_found(void **state) {
+        struct StoreFixture *f = *state;
+
+        add(f, "a", "glass glass glass mirror polish");
+        add(f, "b", "glass glass glass mirror polish");
+        add(f, "c", "glass weather rain");
+        add(f, "d", "glass mirror polish");
+        for (int i = 0; i < 40; i++)
+                add(f, (char[]){ 'x', (char) ('a' + i % 26), (char) ('a' + i / 26), '\0' },
+                        "something else");
+        add(f, "e", "mirror polish"); /* found by no word of the prompt */
+        assert_ranked(f, NULL, "glass", 10, "1 2 4 3");
+}
+
+int main(void) {
+#define ON_STORE(test) cmocka_unit_test_setup_teardown(test, fixture_new_with_store, fixture_free)
+        const struct CMUnitTest tests[] = {
+                ON_STORE(test_scores_are_those_of_the_formula),
+                ON_STORE(test_rare_words_weigh_more),
+                ON_STORE(test_equal_ones_come_by_id_over_all_windows),
+                ON_STORE(test_what_is_not_there_finds_nothing),
+                ON_STORE(test_a_project_finds_its_own_in_all_windows),
+                ON_STORE(test_the_rarest_words_decide_and_common_ones_rank),
+                ON_STORE(test_common_words_are_looked_up_where_rare_ones_find_too_little),
+                ON_STORE(test_more_candidates_than_are_scored_are_counted),
+                ON_STORE(test_feedback_reorders_what_was_found),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
