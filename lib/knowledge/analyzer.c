@@ -176,7 +176,10 @@ static uint32_t plain_letter(uint32_t c) {
         case 0x0629: /* ة */
                 return 0x0647;
         case 0x0649: /* ى */
+        case 0x06cc: /* ی, Persian and Urdu */
                 return 0x064a;
+        case 0x06a9: /* ک */
+                return 0x0643;
         default:
                 return c;
         }
