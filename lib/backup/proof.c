@@ -7,9 +7,9 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include "lib/backup/http-client.h"
 #include "lib/backup/private-daemon.h"
 #include "lib/backup/proof-query.h"
+#include "lib/base/http-client.h"
 #include "lib/base/json-build.h"
 #include "lib/base/lock.h"
 

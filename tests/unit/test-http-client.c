@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "lib/backup/http-client.h"
+#include "lib/base/http-client.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "lib/backup/http-client.h"
 #include "lib/backup/private-environment.h"
+#include "lib/base/http-client.h"
 #include "tests/unit/fake-daemon.h"
 #include "tests/unit/lock-fixture.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "lib/backup/http-client.h"
+#include "lib/base/http-client.h"
 
 #include <curl/curl.h>
 #include <errno.h>
