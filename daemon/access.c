@@ -4,60 +4,21 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
 
-#include "lib/base/file-io.h"
+#include "lib/base/credential.h"
 
-#define TOKEN_MAX      4096
 #define AUTHORITY_SIZE 280 /* the longest name is 253 characters; with a port and brackets */
-
-/* The credentials. */
-
-static int load_token(
-        const char *directory, const char *name, char **ret_token, struct Failure *failure) {
-        _cleanup_free_ char *path = NULL;
-        _cleanup_free_ char *token = NULL;
-        size_t size;
-        int r;
-
-        if (asprintf(&path, "%s/%s", directory, name) < 0) {
-                path = NULL;
-                return failure_out_of_memory(failure);
-        }
-        r = read_file_at(AT_FDCWD, path, TOKEN_MAX, &token, &size);
-        if (r == -ENOENT)
-                return 0;
-        if (r == -ENOMEM)
-                return failure_out_of_memory(failure);
-        if (r < 0)
-                return failure_set(failure, EVENT_CONFIG_INVALID, -r, path,
-                        "Cannot read the credential %s: %m; a token is one line of text", name);
-
-        if (size > 0 && token[size - 1] == '\n')
-                token[--size] = '\0';
-        if (size == 0)
-                return failure_set(failure, EVENT_CONFIG_INVALID, EINVAL, path,
-                        "The credential %s is empty; put a token into it, or remove it", name);
-        for (size_t i = 0; i < size; i++)
-                if (token[i] <= ' ' || token[i] > '~')
-                        return failure_set(failure, EVENT_CONFIG_INVALID, EINVAL, path,
-                                "The credential %s has a character that no header can carry; use "
-                                "letters, digits and punctuation, without spaces",
-                                name);
-        *ret_token = STEAL(token);
-        return 0;
-}
 
 int access_rules_load(
         const struct Config *config, struct AccessRules *ret_rules, struct Failure *failure) {
         _cleanup_access_rules_ struct AccessRules rules = { .allowed_hosts =
                                                                     config->allowed_hosts };
-        const char *directory = getenv("CREDENTIALS_DIRECTORY");
         char name[HOST_NAME_MAX + 1] = "";
+        int r;
 
         /* Without a host name there is one name less to accept, no more. */
         if (gethostname(name, sizeof name - 1) >= 0 && name[0] != '\0') {
@@ -65,29 +26,20 @@ int access_rules_load(
                 if (!rules.host_name)
                         return failure_out_of_memory(failure);
         }
-        if (directory) {
-                int r = load_token(directory, "admin-token", &rules.admin_token, failure);
-
-                if (r >= 0)
-                        r = load_token(directory, "api-token", &rules.api_token, failure);
-                if (r < 0)
-                        return r;
-        }
+        r = credential_load_token("admin-token", &rules.admin_token, failure);
+        if (r >= 0)
+                r = credential_load_token("api-token", &rules.api_token, failure);
+        if (r < 0)
+                return r;
         *ret_rules = rules;
         rules = (struct AccessRules){ 0 };
         return 0;
 }
 
-static void forget(char *secret) {
-        if (secret)
-                explicit_bzero(secret, strlen(secret));
-        free(secret);
-}
-
 void access_rules_clear(struct AccessRules *rules) {
         free(rules->host_name);
-        forget(rules->admin_token);
-        forget(rules->api_token);
+        (void) credential_free(rules->admin_token);
+        (void) credential_free(rules->api_token);
         *rules = (struct AccessRules){ 0 };
 }
 
