@@ -10,7 +10,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-/* The host is not looked up: it is what the daemon reads in Host:, the loopback's name. */
+/* Over a unix socket no host is looked up: it is what the daemon reads in Host:. */
 #define HOST "http://localhost"
 
 DEFINE_POINTER_CLEANUP(CURL *, curl_easy_cleanup)
@@ -22,7 +22,7 @@ DEFINE_POINTER_CLEANUP(struct curl_slist *, curl_slist_free_all)
 struct Exchange {
         const struct Operation *operation;
         char *text; /* of the answer, with a NUL behind it */
-        size_t size;
+        size_t size, size_max;
         int error; /* why libcurl was told to stop: an errno value */
 };
 
@@ -58,7 +58,7 @@ static size_t receive(char *data, size_t one, size_t n, void *userdata) {
         char *grown;
 
         (void) one; /* is 1 */
-        if (n > HTTP_ANSWER_MAX - exchange->size) {
+        if (n > exchange->size_max - exchange->size) {
                 exchange->error = EFBIG;
                 return CURL_WRITEFUNC_ERROR;
         }
@@ -90,13 +90,22 @@ static long milliseconds(uint64_t ms) {
         return ms < 1 ? 1 : ms < LONG_MAX ? (long) ms : LONG_MAX;
 }
 
+/* What differs between a socket of ours and a server of others. */
+static CURLcode address(CURL *curl, const struct HttpRequest *request) {
+        CURLcode code;
+
+        if (!request->socket)
+                return curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+        code = curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, request->socket);
+        return code != CURLE_OK ? code : curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http");
+}
+
 /* An option that is refused is one that this libcurl was built without. */
 static CURLcode prepare(CURL *curl, const struct HttpRequest *request, const char *url,
         const char *body, struct curl_slist *headers, struct Exchange *exchange) {
         CURLcode codes[] = {
                 curl_easy_setopt(curl, CURLOPT_URL, url),
-                curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, request->socket),
-                curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http"),
+                address(curl, request),
                 curl_easy_setopt(curl, CURLOPT_PROXY, ""),
                 curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L),
                 curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, milliseconds(request->deadline_ms)),
@@ -107,6 +116,8 @@ static CURLcode prepare(CURL *curl, const struct HttpRequest *request, const cha
                 curl_easy_setopt(curl, CURLOPT_XFERINFODATA, exchange),
                 curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers),
                 body ? curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body) : CURLE_OK,
+                request->method ? curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request->method)
+                                : CURLE_OK,
         };
 
         for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
@@ -115,11 +126,38 @@ static CURLcode prepare(CURL *curl, const struct HttpRequest *request, const cha
         return CURLE_OK;
 }
 
+/* Expect: is turned off: a server that does not know it would be waited for. */
+static int make_headers(const struct HttpRequest *request, struct curl_slist **ret_headers) {
+        _cleanup_free_ char *authorization = NULL;
+        _cleanup_slist_ struct curl_slist *headers = NULL;
+        const char *lines[] = { "Content-Type: application/json", "Expect:", NULL };
+
+        if (request->bearer &&
+                asprintf(&authorization, "Authorization: Bearer %s", request->bearer) < 0) {
+                authorization = NULL;
+                return -ENOMEM;
+        }
+        lines[2] = authorization;
+        for (size_t i = 0; i < sizeof lines / sizeof lines[0] && lines[i]; i++) {
+                struct curl_slist *longer = curl_slist_append(headers, lines[i]);
+
+                if (!longer)
+                        return -ENOMEM;
+                headers = longer;
+        }
+        *ret_headers = STEAL(headers);
+        return 0;
+}
+
+static bool is_unreachable(CURLcode code) {
+        return code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST;
+}
+
 static int tell_failure(const struct HttpRequest *request, const struct Exchange *exchange,
         CURLcode code, char **ret_problem) {
         if (exchange->error == EFBIG)
                 return tell(ret_problem, EFBIG, "an answer of more than %zu MiB",
-                        HTTP_ANSWER_MAX >> 20);
+                        exchange->size_max >> 20);
         if (exchange->error == EINTR)
                 return tell(ret_problem, EINTR, "a signal to stop");
         if (exchange->error == ENOMEM || code == CURLE_OUT_OF_MEMORY)
@@ -127,30 +165,32 @@ static int tell_failure(const struct HttpRequest *request, const struct Exchange
         if (code == CURLE_OPERATION_TIMEDOUT)
                 return tell(ret_problem, ETIMEDOUT, "no answer within %" PRIu64 " ms",
                         request->deadline_ms);
-        return tell(ret_problem, code == CURLE_COULDNT_CONNECT ? ECONNREFUSED : EIO,
-                "no answer (%s)", curl_easy_strerror(code));
+        return tell(ret_problem, is_unreachable(code) ? ECONNREFUSED : EIO, "no answer (%s)",
+                curl_easy_strerror(code));
 }
 
-static int parse(const struct Exchange *exchange, json_object **ret_body, char **ret_problem) {
+static int parse(
+        const struct Exchange *exchange, long status, json_object **ret_body, char **ret_problem) {
         _cleanup_free_ char *problem = NULL;
         int r;
 
         r = json_document_parse(exchange->text ? exchange->text : "", exchange->size,
                 HTTP_ANSWER_DEEP, ret_body, &problem);
         if (r == -EBADMSG)
-                return tell(ret_problem, EBADMSG, "an answer that is no JSON (%s)",
-                        problem ? problem : "malformed");
+                return tell(ret_problem, EBADMSG, "an answer that is no JSON (%s, with status %ld)",
+                        problem ? problem : "malformed", status);
         return r;
 }
 
 int http_request(const struct Operation *operation, const struct HttpRequest *request,
         struct HttpAnswer *ret_answer, char **ret_problem) {
         static pthread_once_t once = PTHREAD_ONCE_INIT;
-        _cleanup_(exchange_clear) struct Exchange exchange = { .operation = operation };
+        _cleanup_(exchange_clear) struct Exchange exchange = { .operation = operation,
+                .size_max = request->answer_max > 0 ? request->answer_max : HTTP_ANSWER_MAX };
         _cleanup_slist_ struct curl_slist *headers = NULL;
         _cleanup_curl_ CURL *curl = NULL;
         _cleanup_free_ char *url = NULL;
-        const char *body = NULL;
+        const char *body = request->text;
         json_object *document = NULL;
         long status = 0;
         CURLcode code;
@@ -160,13 +200,15 @@ int http_request(const struct Operation *operation, const struct HttpRequest *re
                 return tell(ret_problem, EINTR, "a signal to stop");
         (void) pthread_once(&once, set_up_once);
         curl = set_up == CURLE_OK ? curl_easy_init() : NULL;
-        headers = curl_slist_append(NULL, "Content-Type: application/json");
-        if (asprintf(&url, HOST "%s", request->path) < 0)
+        if (asprintf(&url, "%s%s", request->socket ? HOST : request->url, request->path) < 0)
                 url = NULL;
         if (request->body)
                 body = json_object_to_json_string_ext(request->body, JSON_C_TO_STRING_PLAIN);
-        if (!curl || !headers || !url || (request->body && !body))
+        if (!curl || !url || (request->body && !body))
                 return -ENOMEM;
+        r = make_headers(request, &headers);
+        if (r < 0)
+                return r;
 
         code = prepare(curl, request, url, body, headers, &exchange);
         if (code == CURLE_OK)
@@ -175,14 +217,9 @@ int http_request(const struct Operation *operation, const struct HttpRequest *re
                 code = curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
         if (code != CURLE_OK)
                 return tell_failure(request, &exchange, code, ret_problem);
-        r = parse(&exchange, &document, ret_problem);
+        r = parse(&exchange, status, &document, ret_problem);
         if (r < 0)
                 return r;
         *ret_answer = (struct HttpAnswer){ .status = status, .body = document };
         return 0;
-}
-
-void http_answer_clear(struct HttpAnswer *answer) {
-        (void) json_object_put(answer->body);
-        *answer = (struct HttpAnswer){ 0 };
 }

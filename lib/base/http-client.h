@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * JSON over HTTP to a daemon of ours on a unix socket: one request, one connection, one answer, all
- * within a deadline. No proxy, no redirect, nothing of the caller's environment has a say.
+ * JSON over HTTP, to a daemon of ours on a unix socket or to a server by its URL: one request, one
+ * connection, one answer, all within a deadline. No proxy, no redirect, nothing of the caller's
+ * environment has a say.
  */
 
 #include <stdint.h>
@@ -15,10 +16,15 @@
 #define HTTP_ANSWER_DEEP 32                  /* nesting of its JSON */
 
 struct HttpRequest {
-        const char *socket; /* path, at most 107 bytes */
+        const char *socket; /* path, at most 107 bytes; NULL: over TCP to `url` */
+        const char *url;    /* "http://127.0.0.1:8000" or "https://…", before the path */
         const char *path;   /* "/health" */
-        json_object *body;  /* to be posted; borrowed. NULL: GET */
+        const char *method; /* NULL: POST with a body, GET without */
+        json_object *body;  /* to be sent; borrowed. NULL: none */
+        const char *text;   /* the same as text of JSON, for who has it as such */
+        const char *bearer; /* token for Authorization:, or NULL */
         uint64_t deadline_ms;
+        size_t answer_max; /* bytes; 0: HTTP_ANSWER_MAX */
 };
 
 struct HttpAnswer {
@@ -33,5 +39,8 @@ struct HttpAnswer {
 int http_request(const struct Operation *operation, const struct HttpRequest *request,
         struct HttpAnswer *ret_answer, char **ret_problem);
 
-void http_answer_clear(struct HttpAnswer *answer);
+static inline void http_answer_clear(struct HttpAnswer *answer) {
+        (void) json_object_put(answer->body);
+        *answer = (struct HttpAnswer){ 0 };
+}
 #define _cleanup_http_answer_ _cleanup_(http_answer_clear)
