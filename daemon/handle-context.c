@@ -10,8 +10,8 @@
 #include "daemon/fields.h"
 #include "daemon/handlers.h"
 #include "lib/base/json-document.h"
+#include "lib/knowledge/hybrid.h"
 #include "lib/knowledge/pack.h"
-#include "lib/knowledge/retrieve.h"
 
 /* What both ask for. */
 struct Question {
@@ -63,6 +63,7 @@ static int parse(
 /* A project that is not known is never a search over everything. */
 static int find(struct Worker *worker, struct Question *question, struct Response *response) {
         _cleanup_failure_ struct Failure failure = { 0 };
+        struct Operation operation = worker_operation(worker);
         struct Store *store;
         int r;
 
@@ -77,8 +78,8 @@ static int find(struct Worker *worker, struct Question *question, struct Respons
         r = worker_store(worker, &store, response);
         if (r < 0)
                 return r;
-        r = retrieve(store, question->project, question->prompt, (size_t) question->top_k,
-                &question->retrieval, &failure);
+        r = hybrid_retrieve(&operation, worker->daemon->vectors, store, question->project,
+                question->prompt, (size_t) question->top_k, &question->retrieval, &failure);
         if (r >= 0 && question->explain)
                 r = retrieve_explain(store, question->project, question->prompt,
                         (size_t) question->top_k, question->retrieval, &failure);
@@ -201,6 +202,14 @@ static json_object *passages_to_json(const struct PackSelection *selection) {
         return list;
 }
 
+static json_object *dropped_chunk(int64_t id, const char *reason) {
+        json_object *object = json_object_new_object();
+
+        document_add(object, "chunk_id", json_object_new_int64(id));
+        document_add(object, "reason", json_object_new_string(reason));
+        return object;
+}
+
 static json_object *dropped_to_json(
         const struct Retrieval *retrieval, const struct PackSelection *selection) {
         static const char *const reasons[] = {
@@ -209,17 +218,13 @@ static json_object *dropped_to_json(
         };
         json_object *list = json_object_new_array();
 
-        for (size_t i = 0; list && i < retrieval->n_chunks; i++) {
-                json_object *object;
-
-                if (selection->decisions[i] == PACK_USED)
-                        continue;
-                object = json_object_new_object();
-                document_add(object, "chunk_id", json_object_new_int64(retrieval->chunks[i].id));
-                document_add(
-                        object, "reason", json_object_new_string(reasons[selection->decisions[i]]));
-                document_append(list, object);
-        }
+        for (size_t i = 0; list && i < retrieval->n_chunks; i++)
+                if (selection->decisions[i] != PACK_USED)
+                        document_append(list,
+                                dropped_chunk(retrieval->chunks[i].id,
+                                        reasons[selection->decisions[i]]));
+        for (size_t i = 0; list && i < retrieval->n_stale; i++)
+                document_append(list, dropped_chunk(retrieval->stale[i], "stale"));
         return list;
 }
 

@@ -15,6 +15,7 @@
 #include "lib/base/event.h"
 #include "lib/base/json-document.h"
 #include "lib/command/notify.h"
+#include "lib/knowledge/vector-state.h"
 
 #define BACKUP_AGE_DAYS 3 /* there is one each day */
 #define DAY_SECONDS     (24 * 60 * 60)
@@ -25,6 +26,7 @@ static const char *const check_names[CHECK_COUNT_] = {
         [CHECK_SOURCES] = "sources",
         [CHECK_BACKUPS] = "backups",
         [CHECK_LISTENER] = "listener",
+        [CHECK_VECTORS] = "vectors",
 };
 
 static void set(struct HealthReport *report, enum HealthCheck check, bool degraded,
@@ -168,6 +170,31 @@ static void check_listener(const struct Daemon *daemon, struct HealthReport *rep
                         "it can read everything");
 }
 
+/* What a search last met with, and where that was nothing, whether the vector store answers. */
+static void check_vectors(struct Worker *worker, struct HealthReport *report) {
+        struct Vectors *vectors = worker->daemon->vectors;
+        struct Operation operation = worker_operation(worker);
+        _cleanup_failure_ struct Failure failure = { 0 };
+        _cleanup_store_ struct Store *store = NULL;
+        char id[VECTOR_TOKEN_SIZE];
+        uint64_t n;
+
+        if (!vectors)
+                set(report, CHECK_VECTORS, false, "%s",
+                        worker->daemon->config->vector_store[0] == '\0' ? "None are configured"
+                                                                        : "Not asked yet");
+        else if (report->checks[CHECK_DATABASE].degraded)
+                set(report, CHECK_VECTORS, false, "Not asked without a database");
+        else if (store_open(&operation, SQLITE_MODE_READ, &store, &failure) < 0 ||
+                vector_state_store_id(store_database(store), id, &failure) < 0 ||
+                vectors_count(vectors, &operation, id, &n, &failure) < 0)
+                set(report, CHECK_VECTORS, true, "%s: %s",
+                        failure.code ? failure.code : event_code(failure.event),
+                        failure_message(&failure));
+        else
+                set(report, CHECK_VECTORS, false, "Vectors: %" PRIu64, n);
+}
+
 void health_check(struct Worker *worker, struct HealthReport *ret_report) {
         _cleanup_registry_view_ struct RegistryView *view = NULL;
 
@@ -177,6 +204,7 @@ void health_check(struct Worker *worker, struct HealthReport *ret_report) {
         check_sources(worker, ret_report, view);
         check_backups(worker, ret_report);
         check_listener(worker->daemon, ret_report);
+        check_vectors(worker, ret_report);
 }
 
 void health_report_clear(struct HealthReport *report) {

@@ -18,6 +18,7 @@ enum HealthCheck {
         CHECK_SOURCES,
         CHECK_BACKUPS,
         CHECK_LISTENER,
+        CHECK_VECTORS,
         CHECK_COUNT_,
 };
 

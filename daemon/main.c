@@ -177,6 +177,7 @@ static int serve(const struct Command *command, const struct Arguments *argument
         _cleanup_(health_told_freep) struct HealthTold *told = NULL;
         _cleanup_lock_ struct Lock *lock = NULL;
         _cleanup_store_ struct Store *store = NULL;
+        _cleanup_vectors_ struct Vectors *vectors = NULL;
         struct Daemon daemon = {
                 .config = command->config,
                 .layout = command->layout,
@@ -192,12 +193,16 @@ static int serve(const struct Command *command, const struct Arguments *argument
                 return failure_out_of_memory(failure);
         daemon.registry = registry;
         daemon.told = told;
+        r = vectors_open(command->config, &vectors, failure);
+        if (r < 0)
+                return r;
 
         if (pass_gate(command, &lock) == -EINTR)
                 return 0;
         daemon.lock = lock;
         store = open_database(&daemon);
         check_health(&daemon);
+        daemon.vectors = vectors; /* not before: a start waits for no server */
         (void) malloc_trim(0);
 
         r = loop_new(&daemon, listeners, arguments->idle_timeout, &loop, failure);

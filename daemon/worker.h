@@ -15,6 +15,7 @@
 #include "daemon/response.h"
 #include "lib/base/operation.h"
 #include "lib/knowledge/store.h"
+#include "lib/knowledge/vectors.h"
 
 /* Set up before the first worker starts, constant from then on; what is not guards itself. */
 struct Daemon {
@@ -24,6 +25,7 @@ struct Daemon {
         const struct AccessRules *access;
         struct RegistryCache *registry;
         struct HealthTold *told; /* health.h */
+        struct Vectors *vectors; /* NULL: none are configured, or it only starts */
         const struct Lock *lock; /* the store lock; NULL where there can be none */
         uint64_t started_ms;     /* monotonic_ms() */
         bool exposed;            /* listens beyond the loopback */

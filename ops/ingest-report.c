@@ -15,6 +15,8 @@ void ingest_report_done(
                 { "ATOCORE_FILES_REMOVED", result->files_removed },
                 { "ATOCORE_CHUNKS_ADDED", result->chunks_added },
                 { "ATOCORE_CHUNKS_REMOVED", result->chunks_removed },
+                { "ATOCORE_VECTORS_EMBEDDED", result->vectors.embedded },
+                { "ATOCORE_VECTORS_PENDING", result->vectors.pending },
                 { "ATOCORE_ERRORS", result->n_errors },
                 { "ATOCORE_DURATION_MS", result->duration_ms },
         };

@@ -21,6 +21,7 @@
 struct Arguments {
         bool list;
         bool allow_mass_removal;
+        bool reembed;
 };
 
 static int parse_list(const char *argument, void *userdata, struct Failure *failure) {
@@ -34,6 +35,13 @@ static int parse_allow_mass_removal(const char *argument, void *userdata, struct
         (void) argument;
         (void) failure;
         ((struct Arguments *) userdata)->allow_mass_removal = true;
+        return 0;
+}
+
+static int parse_reembed(const char *argument, void *userdata, struct Failure *failure) {
+        (void) argument;
+        (void) failure;
+        ((struct Arguments *) userdata)->reembed = true;
         return 0;
 }
 
@@ -119,10 +127,32 @@ static int print_result(
                 result->files_removed);
         printf("chunks  %" PRIu64 " added, %" PRIu64 " removed\n", result->chunks_added,
                 result->chunks_removed);
+        if (result->vectors.configured)
+                printf("vectors %" PRIu64 " embedded, %" PRIu64 " from the cache, %" PRIu64
+                       " removed, %" PRIu64 " pending\n",
+                        result->vectors.embedded, result->vectors.from_cache,
+                        result->vectors.removed, result->vectors.pending);
         printf("errors  %zu\n", result->n_errors);
         for (size_t i = 0; i < result->n_errors; i++)
                 print_error(&result->errors[i]);
         return 0;
+}
+
+static int reembed(struct Command *command, struct Operation *operation, struct Failure *failure) {
+        _cleanup_ingest_result_ struct IngestResult *result = NULL;
+        int r;
+
+        if (command->n_arguments > 0)
+                return failure_set(failure, EVENT_USAGE, EINVAL, NULL,
+                        "--reembed takes no arguments: vectors are of all projects");
+        event_emit(&(const struct Event){ .id = EVENT_INGEST_STARTED,
+                           .path = command->layout->sources },
+                "Embedding all chunks again");
+        r = ingest_reembed(operation, &result, failure);
+        if (r < 0)
+                return r;
+        ingest_report_done(command->layout, result, "nothing but vectors");
+        return print_result(command, result, failure);
 }
 
 static int ingest(struct Command *command, struct Operation *operation,
@@ -212,7 +242,11 @@ static int run(struct Command *command, struct Operation *operation, void *userd
         struct Failure *failure) {
         const struct Arguments *given = userdata;
 
-        return given->list ? list(command, failure) : ingest(command, operation, given, failure);
+        if (given->list)
+                return list(command, failure);
+        if (given->reembed)
+                return reembed(command, operation, failure);
+        return ingest(command, operation, given, failure);
 }
 
 int main(int argc, char *argv[]) {
@@ -223,6 +257,9 @@ int main(int argc, char *argv[]) {
                 { .name = "allow-mass-removal",
                         .help = "Remove documents even where a source seems to be gone",
                         .parse = parse_allow_mass_removal },
+                { .name = "reembed",
+                        .help = "Make all vectors anew, ingest nothing",
+                        .parse = parse_reembed },
                 { 0 },
         };
         struct Arguments arguments = { 0 };

@@ -13,6 +13,7 @@ from support import build, cmocka
 from support.daemon import Daemon
 from support.root import Root
 from support.run import Operations
+from support.vectors import vectors_fixture  # noqa: F401 (a fixture)
 
 
 def pytest_configure(config):

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "lib/base/file-io.h"
+#include "lib/base/server-url.h"
 #include "lib/base/text.h"
 
 #define CONFIG_SIZE_MAX ((size_t) 1024 * 1024)
@@ -113,6 +114,20 @@ static int set_offsite(const struct ConfigKey *key, const char *value, void *mem
         return is_offsite(value) ? replace_text(member, value) : -EINVAL;
 }
 
+static int set_server(const struct ConfigKey *key, const char *value, void *member) {
+        return value[0] == '\0' || server_url_of(value, key->expected) ? replace_text(member, value)
+                                                                       : -EINVAL;
+}
+
+static int set_milliseconds(const struct ConfigKey *key, const char *value, void *member) {
+        uint64_t ms;
+
+        if (config_parse_number(value, key->max, &ms) < 0 || ms == 0)
+                return -EINVAL;
+        *(uint64_t *) member = ms;
+        return 0;
+}
+
 static int set_boolean(const struct ConfigKey *key, const char *value, void *member) {
         bool yes = strcmp(value, "yes") == 0;
 
@@ -201,6 +216,15 @@ const struct ConfigKey config_keys[] = {
                 "restic:REPOSITORY or rclone:REMOTE:PATH", MEMBER(offsite) },
         { "offsite_retention", "yes", "whether retention deletes there too", set_boolean,
                 "yes or no", MEMBER(offsite_retention) },
+        { "vector_store", "", "vector store for hybrid retrieval", set_server,
+                "chroma:http://HOST:PORT", MEMBER(vector_store) },
+        { "embedding", "", "server that makes vectors of text", set_server,
+                "openai:http://HOST:PORT/v1/embeddings", MEMBER(embedding) },
+        { "embedding_model", "", "the model that it is asked for", set_text,
+                "one line of printable UTF-8", MEMBER(embedding_model) },
+        { "vector_timeout_ms", "300", "milliseconds that a query waits for vectors",
+                set_milliseconds, "milliseconds, a whole number from 1 to 60000",
+                MEMBER(vector_timeout_ms), 60000 },
         { 0 },
 };
 
@@ -402,6 +426,17 @@ static int new_config(struct Config **ret_config) {
         return 0;
 }
 
+/* One of them alone is a mistake that would show as nothing at all. */
+static int check_pair(const struct Config *config, const char *path, struct Failure *failure) {
+        bool store = config->vector_store[0] != '\0', embedding = config->embedding[0] != '\0';
+
+        if (store == embedding)
+                return 0;
+        return failure_set(failure, EVENT_CONFIG_INVALID, EINVAL, path,
+                "%s: key %s is given without %s; vectors need both", path,
+                store ? "vector_store" : "embedding", store ? "embedding" : "vector_store");
+}
+
 static int override_root(struct Config *config, const char *root_option, struct Failure *failure) {
         const char *variable = getenv("ATOCORE_ROOT");
         const char *root = root_option ? root_option : variable;
@@ -430,6 +465,8 @@ int config_load(const char *file_option, const char *root_option, struct Config 
                 return failure_out_of_memory(failure);
         r = load_file(config, file_option ? file_option : ATOCORE_CONFIG_FILE, file_option != NULL,
                 failure);
+        if (r >= 0)
+                r = check_pair(config, file_option ? file_option : ATOCORE_CONFIG_FILE, failure);
         if (r < 0)
                 return r;
         r = override_root(config, root_option, failure);
@@ -447,6 +484,9 @@ struct Config *config_free(struct Config *config) {
         free(config->archive_encrypt);
         free(config->archive_gpg_key);
         free(config->offsite);
+        free(config->vector_store);
+        free(config->embedding);
+        free(config->embedding_model);
         for (size_t i = 0; i < count_strings(config->allowed_hosts); i++)
                 free(config->allowed_hosts[i]);
         free(config->allowed_hosts);

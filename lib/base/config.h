@@ -24,13 +24,17 @@ struct Config {
         uint64_t retention_daily;
         uint64_t retention_weekly;
         uint64_t retention_monthly;
-        uint64_t lock_wait;      /* seconds to wait for a lock */
-        uint64_t watch_interval; /* seconds after which a watcher looks at all sources, not 0 */
-        char *archive_encrypt;   /* "age:RECIPIENT", "gpg:KEYID" or "" */
-        char *archive_gpg_key;   /* file with the public key of gpg:KEYID */
-        char *drill_query;       /* a prompt that restored data must find something for, or "" */
-        char *offsite;           /* "restic:REPOSITORY", "rclone:REMOTE:PATH" or "" */
-        bool offsite_retention;  /* what retention does not keep is deleted there too */
+        uint64_t lock_wait;         /* seconds to wait for a lock */
+        uint64_t watch_interval;    /* seconds after which a watcher looks at all sources, not 0 */
+        char *archive_encrypt;      /* "age:RECIPIENT", "gpg:KEYID" or "" */
+        char *archive_gpg_key;      /* file with the public key of gpg:KEYID */
+        char *drill_query;          /* a prompt that restored data must find something for, or "" */
+        char *offsite;              /* "restic:REPOSITORY", "rclone:REMOTE:PATH" or "" */
+        bool offsite_retention;     /* what retention does not keep is deleted there too */
+        char *vector_store;         /* "chroma:URL" or ""; where it is, `embedding` is too */
+        char *embedding;            /* "openai:URL" or "" */
+        char *embedding_model;      /* what the server is asked for by name, or "" */
+        uint64_t vector_timeout_ms; /* that a query waits for both servers */
 };
 
 struct ConfigKey {

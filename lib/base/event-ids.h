@@ -78,6 +78,9 @@
         X(WATCH_OVERFLOWED,        "4116c958b37c4b0caa8a7d22dd2c0dcc", LOG_NOTICE,   0) \
         X(INGEST_CONVERTER_MISSING, "0169195b7c1b4f4bb377d2999ec4155d", LOG_WARNING, 0) \
         X(INGEST_CONVERSION_WARNING, "1a634a71f6094d2a9d15d0d5c0a67551", LOG_WARNING, 0) \
+        X(VECTORS_PENDING,         "c2850b2ccd1244849e95e8b98c943a84", LOG_WARNING,  0) \
+        X(VECTOR_CACHE_DISCARDED,  "671e9e601508439e9c85115fe52b3b96", LOG_WARNING,  0) \
+        X(VECTORS_FAILED,          "05ab1c7533574fd4a247eb4b48a36b59", LOG_ERR,      EX_UNAVAILABLE) \
         X(PROJECT_UNKNOWN,         "275c62dfaa4b4e79be5bfe016b60f66e", LOG_ERR,      EX_NOINPUT) \
         /* Snapshots. */ \
         X(BACKUP_ROOT_MISSING,     "4d6b12f37f8949818c4a50076ff9c205", LOG_ERR,      EX_CANTCREAT) \
@@ -103,6 +106,8 @@
         /* The daemon. */ \
         X(LISTEN_FAILED,         "2cfad515046544fda82f77eb99162ab8", LOG_ERR,      EX_UNAVAILABLE) \
         X(DAEMON_DEGRADED,         "fdff54269d3c434b9fd7f72bfb7f7ef5", LOG_WARNING,  0) \
+        X(VECTORS_UNAVAILABLE,     "d5d95b69efc1452c90e10644c1e1ac4f", LOG_WARNING,  0) \
+        X(VECTORS_BACK,            "a49cde00cd634eedae0520183c02218d", LOG_NOTICE,   0) \
         X(REQUEST_FAILED,          "d9635381a4f54d529e2b6cad1bfaa982", LOG_ERR,      0) \
         X(REQUEST_REJECTED,        "c304f89bbc074a4aae94c1847df2e660", LOG_NOTICE,   0)
 /* clang-format on */

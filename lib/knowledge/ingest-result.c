@@ -44,6 +44,30 @@ static json_object *errors_to_json(const struct IngestResult *result) {
         return STEAL(array);
 }
 
+static json_object *vectors_to_json(const struct IngestResult *result) {
+        _cleanup_json_ json_object *object = json_object_new_object();
+        const struct {
+                const char *key;
+                uint64_t value;
+        } numbers[] = {
+                { "embedded", result->vectors.embedded },
+                { "from_cache", result->vectors.from_cache },
+                { "removed", result->vectors.removed },
+                { "pending", result->vectors.pending },
+        };
+
+        if (!object)
+                return NULL;
+        for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+                if (!json_set(object, numbers[i].key, json_object_new_uint64(numbers[i].value)))
+                        return NULL;
+        if (!result->vectors_problem)
+                return json_object_object_add(object, "problem", NULL) == 0 ? STEAL(object) : NULL;
+        return json_set(object, "problem", json_object_new_string(result->vectors_problem))
+                ? STEAL(object)
+                : NULL;
+}
+
 json_object *ingest_result_to_json(const struct IngestResult *result) {
         _cleanup_json_ json_object *object = json_object_new_object();
         const struct {
@@ -64,6 +88,9 @@ json_object *ingest_result_to_json(const struct IngestResult *result) {
         for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
                 if (!json_set(object, numbers[i].key, json_object_new_uint64(numbers[i].value)))
                         return NULL;
+        if (result->vectors.configured ? !json_set(object, "vectors", vectors_to_json(result))
+                                       : json_object_object_add(object, "vectors", NULL) != 0)
+                return NULL;
         return json_set(object, "errors", errors_to_json(result)) ? STEAL(object) : NULL;
 }
 
@@ -75,6 +102,7 @@ struct IngestResult *ingest_result_free(struct IngestResult *result) {
                 free(result->errors[i].error);
         }
         free(result->errors);
+        free(result->vectors_problem);
         free(result);
         return NULL;
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "lib/base/cleanup.h"
+#include "lib/knowledge/vector-sync.h"
 
 struct IngestError {
         char *path; /* relative to the storage root; escaped where it is not valid UTF-8 */
@@ -24,6 +25,8 @@ struct IngestResult {
         uint64_t chunks_added;
         uint64_t chunks_removed;
         uint64_t duration_ms;
+        struct VectorResult vectors;
+        char *vectors_problem; /* why some are pending, or NULL */
         struct IngestError *errors;
         size_t n_errors;
         size_t errors_allocated;

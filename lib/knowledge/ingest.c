@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "lib/knowledge/ingest.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "lib/base/lock.h"
 #include "lib/knowledge/ingest-scope.h"
 #include "lib/knowledge/store.h"
+#include "lib/knowledge/vector-failure.h"
 
 /* A first ingest may find only one of the sources, or none: that is told. */
 static int ingest_sources(const struct Ingest *ingest, struct Failure *failure) {
@@ -164,6 +166,47 @@ static int ingest_selection(
         return ingest_sources(ingest, failure);
 }
 
+/* In the order of lock.h: gate, store, ingestion. */
+static int open_locked(const struct Operation *operation, enum SqliteMode mode,
+        struct Store **ret_store, struct Lock **ret_lock, struct Failure *failure) {
+        int r;
+
+        r = store_open(operation, mode, ret_store, failure);
+        if (r < 0)
+                return r;
+        return lock_acquire(operation->layout->ingestion_lock, LOCK_MODE_EXCLUSIVE, operation,
+                ret_lock, failure);
+}
+
+/* The texts are committed: whatever becomes of the vectors, that stays. */
+static int follow_with_vectors(const struct Operation *operation, sqlite3 *db,
+        struct IngestResult *result, struct Failure *failure) {
+        _cleanup_failure_ struct Failure cause = { 0 };
+        int r;
+
+        r = vector_sync(operation, db, false, &result->vectors, &cause);
+        if (r < 0 && cause.event != EVENT_VECTORS_FAILED) {
+                if (failure && !failure_is_set(failure)) {
+                        *failure = cause;
+                        cause = (struct Failure){ 0 };
+                }
+                return r;
+        }
+        if (r >= 0 && result->vectors.pending == 0)
+                return 0;
+        if (asprintf(&result->vectors_problem, "%s: %s", r < 0 ? cause.code : VECTOR_EMBEDDING,
+                    r < 0 ? failure_message(&cause)
+                          : "The embedding server refused them one by one") < 0) {
+                result->vectors_problem = NULL;
+                return failure_out_of_memory(failure);
+        }
+        operation_notice(operation,
+                &(struct Event){ .id = EVENT_VECTORS_PENDING, .error = cause.error },
+                "%" PRIu64 " chunks have no vector yet, and are found by their words only: %s",
+                result->vectors.pending, result->vectors_problem);
+        return 0;
+}
+
 static int run(const struct Operation *operation, const struct Selection *selection,
         bool allow_mass_removal, struct IngestResult **ret_result, struct Failure *failure) {
         uint64_t started = monotonic_ms();
@@ -179,12 +222,7 @@ static int run(const struct Operation *operation, const struct Selection *select
         result = calloc(1, sizeof *result);
         if (!result)
                 return failure_out_of_memory(failure);
-        /* In the order of lock.h: gate, store, ingestion. */
-        r = store_open(operation, SQLITE_MODE_CREATE, &store, failure);
-        if (r < 0)
-                return r;
-        r = lock_acquire(
-                operation->layout->ingestion_lock, LOCK_MODE_EXCLUSIVE, operation, &lock, failure);
+        r = open_locked(operation, SQLITE_MODE_CREATE, &store, &lock, failure);
         if (r < 0)
                 return r;
         r = batch_new(store_database(store), clock_now(operation->clock), result, &batch, failure);
@@ -212,6 +250,8 @@ static int run(const struct Operation *operation, const struct Selection *select
                 r = tell_unread(&ingest, failure);
         if (r >= 0)
                 r = batch_flush(batch, failure);
+        if (r >= 0)
+                r = follow_with_vectors(operation, store_database(store), result, failure);
         if (r < 0)
                 return r;
         result->duration_ms = monotonic_ms() - started;
@@ -231,4 +271,28 @@ int ingest_changes(const struct Operation *operation, const struct Changes *chan
         struct IngestResult **ret_result, struct Failure *failure) {
         return run(operation, &(const struct Selection){ .changes = changes }, false, ret_result,
                 failure);
+}
+
+int ingest_reembed(const struct Operation *operation, struct IngestResult **ret_result,
+        struct Failure *failure) {
+        uint64_t started = monotonic_ms();
+        _cleanup_store_ struct Store *store = NULL;
+        _cleanup_lock_ struct Lock *lock = NULL;
+        _cleanup_ingest_result_ struct IngestResult *result = calloc(1, sizeof *result);
+        int r;
+
+        if (!result)
+                return failure_out_of_memory(failure);
+        r = open_locked(operation, SQLITE_MODE_WRITE, &store, &lock, failure);
+        if (r >= 0)
+                r = vector_sync(operation, store_database(store), true, &result->vectors, failure);
+        if (r < 0)
+                return r;
+        if (!result->vectors.configured)
+                return failure_set(failure, EVENT_CONFIG_INVALID, EINVAL, NULL,
+                        "There are no vectors to be made again: set vector_store= and embedding= "
+                        "in atocore.conf first");
+        result->duration_ms = monotonic_ms() - started;
+        *ret_result = STEAL(result);
+        return 0;
 }

@@ -35,7 +35,9 @@
  * operation->notice (INGEST_FILE_SKIPPED, INGEST_FRONT_MATTER_IGNORED, INGEST_CONVERTER_MISSING,
  * INGEST_CONVERSION_WARNING, INGEST_REMOVAL_REFUSED, STATE_NOT_SAVED), and do not fail the run.
  * LOCK_BUSY while another runs; the failures of store_open() and of writing the database;
- * INTERRUPTED: what was committed by then is kept, file by file whole. */
+ * INTERRUPTED: what was committed by then is kept, file by file whole. Where vectors are configured
+ * they follow (vector-sync.h); what keeps them from it is a notice, VECTORS_PENDING, and no failure:
+ * the texts are in. */
 int ingest_run(const struct Operation *operation, const struct Project *const *projects,
         size_t n_projects, bool allow_mass_removal, struct IngestResult **ret_result,
         struct Failure *failure);
@@ -44,3 +46,8 @@ int ingest_run(const struct Operation *operation, const struct Project *const *p
  * source is gone, all of that source is looked at: what is a removal is decided in one way only. */
 int ingest_changes(const struct Operation *operation, const struct Changes *changes,
         struct IngestResult **ret_result, struct Failure *failure);
+
+/* All vectors anew, with nothing ingested: VECTORS_FAILED where that cannot be done, CONFIG_INVALID
+ * where there are to be none. */
+int ingest_reembed(const struct Operation *operation, struct IngestResult **ret_result,
+        struct Failure *failure);

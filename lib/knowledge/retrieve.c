@@ -8,6 +8,7 @@
 
 #include "lib/base/sqlite.h"
 #include "lib/base/stamp.h"
+#include "lib/knowledge/hybrid.h"
 #include "lib/knowledge/lexical.h"
 #include "lib/knowledge/prompt-words.h"
 
@@ -136,7 +137,8 @@ static int read_chunks(sqlite3 *db, const struct Ranking *ranking, struct Retrie
 }
 
 static int search(sqlite3 *db, const struct Project *project, const struct PromptWords *words,
-        size_t top_k, struct Retrieval *retrieval, struct Failure *failure) {
+        size_t top_k, const struct VectorHits *hits, struct Retrieval *retrieval,
+        struct Failure *failure) {
         _cleanup_(ranking_done) struct Ranking ranking = { 0 };
         int r;
 
@@ -146,7 +148,11 @@ static int search(sqlite3 *db, const struct Project *project, const struct Promp
                 return r;
         sqlite3 *transaction _cleanup_rollback_ = db;
 
-        r = lexical_rank(transaction, project, words, top_k, &ranking, failure);
+        if (words->n_words > 0)
+                r = lexical_rank(
+                        transaction, project, words, hybrid_depth(hits, top_k), &ranking, failure);
+        if (r >= 0)
+                r = hybrid_fuse(transaction, project, hits, top_k, &ranking, retrieval, failure);
         if (r < 0)
                 return r;
         retrieval->candidates = ranking.candidates;
@@ -167,13 +173,13 @@ static int check_deadline(void *userdata) {
 
 static int search_within(sqlite3 *db, const struct Project *project,
         const struct PromptWords *words, size_t top_k, uint64_t timeout_ms,
-        struct Retrieval *retrieval, struct Failure *failure) {
+        const struct VectorHits *hits, struct Retrieval *retrieval, struct Failure *failure) {
         struct Deadline deadline = { .at = monotonic_ms() + timeout_ms };
         _cleanup_failure_ struct Failure cause = { 0 };
         int r;
 
         sqlite3_progress_handler(db, DEADLINE_CHECK_STEPS, check_deadline, &deadline);
-        r = search(db, project, words, top_k, retrieval, &cause);
+        r = search(db, project, words, top_k, hits, retrieval, &cause);
         sqlite3_progress_handler(db, 0, NULL, NULL);
         if (r < 0 && deadline.missed)
                 return failure_set(failure, EVENT_QUERY_TIMEOUT, ETIMEDOUT, NULL,
@@ -200,8 +206,8 @@ static int say_cut(struct Retrieval *retrieval) {
 }
 
 int retrieve_within(struct Store *store, const struct Project *project, const char *prompt,
-        size_t top_k, uint64_t timeout_ms, struct Retrieval **ret_retrieval,
-        struct Failure *failure) {
+        size_t top_k, uint64_t timeout_ms, const struct VectorHits *hits,
+        struct Retrieval **ret_retrieval, struct Failure *failure) {
         _cleanup_retrieval_ struct Retrieval *retrieval = calloc(1, sizeof *retrieval);
         _cleanup_prompt_words_ struct PromptWords *words = NULL;
         sqlite3 *db = store_database(store);
@@ -216,8 +222,8 @@ int retrieve_within(struct Store *store, const struct Project *project, const ch
                 return r;
         if (words->cut && say_cut(retrieval) < 0)
                 return failure_out_of_memory(failure);
-        if (words->n_words > 0) {
-                r = search_within(db, project, words, top_k, timeout_ms, retrieval, failure);
+        if (words->n_words > 0 || hits) {
+                r = search_within(db, project, words, top_k, timeout_ms, hits, retrieval, failure);
                 if (r < 0)
                         return r;
         }
@@ -229,7 +235,7 @@ int retrieve_within(struct Store *store, const struct Project *project, const ch
 int retrieve(struct Store *store, const struct Project *project, const char *prompt, size_t top_k,
         struct Retrieval **ret_retrieval, struct Failure *failure) {
         return retrieve_within(
-                store, project, prompt, top_k, RETRIEVE_TIMEOUT_MS, ret_retrieval, failure);
+                store, project, prompt, top_k, RETRIEVE_TIMEOUT_MS, NULL, ret_retrieval, failure);
 }
 
 static int explain(sqlite3 *db, const struct Project *project, const struct PromptWords *words,
@@ -281,6 +287,7 @@ struct Retrieval *retrieval_free(struct Retrieval *retrieval) {
         }
         free(retrieval->chunks);
         free_strings(retrieval->degraded);
+        free(retrieval->stale);
         free(retrieval);
         return NULL;
 }

@@ -33,21 +33,27 @@ struct Chunk {
 };
 
 struct Retrieval {
-        const char *mode;     /* "lexical" */
+        const char *mode;     /* "lexical", or "hybrid": vectors had a say */
         uint64_t candidates;  /* chunks that matched at all, before top_k */
         char **degraded;      /* what could not be used, NULL-terminated, or NULL */
         struct Chunk *chunks; /* best first */
         size_t n_chunks;
+        int64_t *
+                stale; /* chunks that the vector store knows and the database does not, or not so */
+        size_t n_stale;
 };
 
-/* `project` NULL: everything. With one, only chunks under its roots. A prompt without a word finds
- * nothing. QUERY_TIMEOUT (-ETIMEDOUT) after RETRIEVE_TIMEOUT_MS. The store has no transaction open.
+struct VectorHits; /* hybrid.h */
+
+/* `hits`: what vectors found, or NULL (hybrid_retrieve()). `project` NULL: everything. With one,
+ * only chunks under its roots. A prompt without a word finds nothing. QUERY_TIMEOUT (-ETIMEDOUT)
+ * after RETRIEVE_TIMEOUT_MS. The store has no transaction open.
  */
 int retrieve(struct Store *store, const struct Project *project, const char *prompt, size_t top_k,
         struct Retrieval **ret_retrieval, struct Failure *failure);
 int retrieve_within(struct Store *store, const struct Project *project, const char *prompt,
-        size_t top_k, uint64_t timeout_ms, struct Retrieval **ret_retrieval,
-        struct Failure *failure);
+        size_t top_k, uint64_t timeout_ms, const struct VectorHits *hits,
+        struct Retrieval **ret_retrieval, struct Failure *failure);
 /* Why the chunks of this retrieval, by the same question, are where they are, as far as words say
  * so: the search is done once more. Chunks that are gone meanwhile stay unexplained. */
 int retrieve_explain(struct Store *store, const struct Project *project, const char *prompt,

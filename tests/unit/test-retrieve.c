@@ -236,7 +236,8 @@ static void test_a_search_that_takes_too_long_is_given_up(void **state) {
                 fixture_add_chunk(f, document, "T", "[]", "needle");
         fixture_execute(f, "COMMIT");
 
-        assert_int_equal(retrieve_within(f->store, NULL, "needle", 10, 0, &retrieval, &f->failure),
+        assert_int_equal(
+                retrieve_within(f->store, NULL, "needle", 10, 0, NULL, &retrieval, &f->failure),
                 -ETIMEDOUT);
         assert_int_equal(f->failure.event, EVENT_QUERY_TIMEOUT);
         assert_null(retrieval);
