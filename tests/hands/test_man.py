@@ -15,7 +15,8 @@ SYSEXITS = {"EX_USAGE": 64, "EX_DATAERR": 65, "EX_NOINPUT": 66, "EX_UNAVAILABLE"
             "EX_NOPERM": 77, "EX_CONFIG": 78}
 # Ends with them only what serves, what starts a daemon of its own, and what needs a server.
 UNAVAILABLE = {"69 UNAVAILABLE"}
-WITH_A_SERVER = ("atocored", "atocore-restore", "atocore-drill", "atocore-ship")
+WITH_A_SERVER = ("atocored", "atocore-restore", "atocore-drill", "atocore-ship",
+                 "atocore-ingest")
 
 
 def page(name):
