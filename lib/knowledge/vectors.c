@@ -70,6 +70,10 @@ struct Vectors *vectors_close(struct Vectors *vectors) {
         return NULL;
 }
 
+void vectors_speak_by(struct Vectors *vectors, HttpRequestFunction *request) {
+        vectors->request = request;
+}
+
 static int load(
         struct Vectors *vectors, HttpRequestFunction **ret_request, struct Failure *failure) {
         _cleanup_free_ char *problem = NULL;

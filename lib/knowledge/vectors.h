@@ -24,6 +24,9 @@ struct Vectors *vectors_close(struct Vectors *vectors);
 DEFINE_POINTER_CLEANUP(struct Vectors *, vectors_close)
 #define _cleanup_vectors_ _cleanup_(vectors_closep)
 
+/* Speaks HTTP by this function, and loads none. Before the first question. */
+void vectors_speak_by(struct Vectors *vectors, HttpRequestFunction *request);
+
 /* For who asks them himself, an ingest. VECTORS_FAILED where HTTP cannot be spoken. */
 int vectors_connect(struct Vectors *vectors, const struct Operation *operation,
         uint64_t deadline_ms, struct Chroma *ret_chroma, struct Embedder *ret_embedder,

@@ -18,7 +18,7 @@ WITHOUT_ARGUMENTS = ("atocored", "atocore-backup", "atocore-prune", "atocore-wat
 COMMON = {"--root", "--config", "--json", "--quiet", "--verbose", "--help", "--version"}
 OWN = {
     "atocored": {"--listen", "--idle-timeout"},
-    "atocore-ingest": {"--list", "--allow-mass-removal"},
+    "atocore-ingest": {"--list", "--allow-mass-removal", "--reembed"},
     "atocore-backup": {"--archive", "--include-chroma", "--pin", "--label", "--wait",
                        "--list", "--pin-snapshot", "--unpin-snapshot"},
     "atocore-validate": {"--all", "--deep", "--identity"},

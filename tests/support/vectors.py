@@ -40,8 +40,8 @@ def vector_of(text, dimension=DIMENSION):
 class Server:
     """On a port of the loopback that stays the same when it is killed and started again."""
 
-    def __init__(self):
-        self.port = 0
+    def __init__(self, port=0):
+        self.port = port
         self.requests = []  # (method, path, body)
         self.headers = []
         self.misbehave = None  # callable(handler, method, path, body) → True: it has answered
@@ -142,10 +142,10 @@ class Server:
 class Embedder(Server):
     """POST /v1/embeddings."""
 
-    def __init__(self):
+    def __init__(self, port=0):
         self.dimension = DIMENSION
         self.too_long = None  # texts with this word are refused, as those that are too long
-        super().__init__()
+        super().__init__(port)
 
     def respond(self, handler, method, path, body):
         if (method, path) != ("POST", "/v1/embeddings"):
@@ -176,9 +176,9 @@ class Embedder(Server):
 class FakeChroma(Server):
     """Exact and in memory."""
 
-    def __init__(self):
+    def __init__(self, port=0):
         self.collections = {}
-        super().__init__()
+        super().__init__(port)
 
     def find(self, key):
         for collection in self.collections.values():
