@@ -11,6 +11,8 @@
 #include "lib/base/server-url.h"
 #include "lib/knowledge/vector-failure.h"
 
+#define TEXT_SHORT 1000 /* bytes that every model takes */
+
 struct Vectors {
         const struct Config *config;
         char *store_url; /* without a slash at its end */
@@ -185,12 +187,13 @@ static void come_back(struct Vectors *vectors, const struct Operation *operation
                         "Searching with vectors again");
 }
 
-/* Being stopped, or short of memory, says nothing about the servers. */
-static int conclude(struct Vectors *vectors, const struct Operation *operation, int r,
+/* Being stopped, or short of memory, says nothing about the servers; nor does it when a text of
+ * `size` bytes is refused that is too long for many a model. */
+static int conclude(struct Vectors *vectors, const struct Operation *operation, int r, size_t size,
         struct Failure *cause, struct Failure *failure) {
         if (r >= 0)
                 come_back(vectors, operation);
-        else if (cause->event == EVENT_VECTORS_FAILED)
+        else if (cause->event == EVENT_VECTORS_FAILED && !(r == -EREMOTEIO && size > TEXT_SHORT))
                 fall_out(vectors, operation, cause);
         if (r < 0 && failure && !failure_is_set(failure)) {
                 *failure = *cause;
@@ -358,7 +361,7 @@ int vectors_search(struct Vectors *vectors, const struct Operation *operation, c
         if (r >= 0)
                 r = with_collection(&question, search, &asked, &cause);
         free(asked.vector);
-        r = conclude(vectors, operation, r, &cause, failure);
+        r = conclude(vectors, operation, r, strlen(prompt), &cause, failure);
         if (r < 0)
                 return r;
         *ret_records = asked.records;
@@ -403,5 +406,5 @@ int vectors_count(struct Vectors *vectors, const struct Operation *operation, co
         r = begin(&question, vectors, operation, store, &cause);
         if (r >= 0)
                 r = with_collection(&question, count, ret_n, &cause);
-        return conclude(vectors, operation, r, &cause, failure);
+        return conclude(vectors, operation, r, 0, &cause, failure);
 }

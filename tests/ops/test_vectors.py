@@ -2,12 +2,14 @@
 """atocore-ingest keeps the vector store in step with the database, and goes on without it."""
 
 import json
+import signal
 import sqlite3
 
 import pytest
 
 from support import build
 from support.run import run
+from support.wait import wait_until
 
 NOTES = {
     "garage.md": "# Garage\n\nThe car is in the garage.\n",
@@ -198,6 +200,16 @@ def test_embedding_server_that_is_down(vault, ingest, vectors):
     assert result.codes.count("vectors_pending") == 1
     vectors.embedder.start()
     assert counts(ingest()) == (3, 0, 0, 0)
+
+
+def test_signal_ends_the_wait_and_the_texts_are_in(vault, vectors, run_op):
+    vectors.embedder.misbehave = vectors.embedder.hang
+    process = run_op.start("atocore-ingest", "--config", vectors.config)
+    wait_until(lambda: vectors.embedder.requests, "the first question")
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 75, stderr
+    assert len(chunks(vault)) == 3
 
 
 def test_vector_store_that_is_down(vault, ingest, vectors):

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -24,7 +25,7 @@ static void take_request(int fd) {
 
         /* Until the end of the head, or of a body (which in these tests is an object). */
         while (size < 4 || (memcmp(text + size - 4, "\r\n\r\n", 4) != 0 && text[size - 1] != '}') ||
-                (strncmp(text, "POST", 4) == 0 && text[size - 1] != '}')) {
+                (strncmp(text, "GET", 3) != 0 && text[size - 1] != '}')) {
                 ssize_t n = read(fd, text + size, sizeof text - 1 - size);
 
                 MUST(n > 0);
@@ -82,6 +83,27 @@ static char *request_of(const char *answer, json_object *body, struct HttpAnswer
         return scratch_read(scratch("request"), NULL);
 }
 
+/* The same over TCP, where a server of others is. */
+static void serve_tcp(int ready, void *userdata) {
+        const struct Server *server = userdata;
+        struct sockaddr_in address = { .sin_family = AF_INET,
+                .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        socklen_t size = sizeof address;
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), connection;
+        char port[16];
+
+        MUST(fd >= 0 && bind(fd, (struct sockaddr *) &address, size) >= 0);
+        MUST(listen(fd, 8) >= 0 && getsockname(fd, (struct sockaddr *) &address, &size) >= 0);
+        (void) snprintf(port, sizeof port, "%d", ntohs(address.sin_port));
+        scratch_write(scratch("port"), port, strlen(port));
+        child_ready(ready);
+        connection = accept(fd, NULL, NULL);
+        MUST(connection >= 0);
+        take_request(connection);
+        MUST(write_all(connection, server->answer, strlen(server->answer)) == 0);
+        (void) close(connection);
+}
+
 #define HEAD(status) "HTTP/1.1 " status "\r\nContent-Type: application/json\r\n"
 
 static void test_get_gives_status_and_document(void **state) {
@@ -110,6 +132,32 @@ static void test_post_sends_json(void **state) {
         assert_int_equal(strncmp(request, "POST /a?b=c HTTP/1.1\r\n", 22), 0);
         assert_non_null(strstr(request, "\r\nContent-Type: application/json\r\n"));
         assert_non_null(strstr(request, "\r\n\r\n{\"prompt\":\"\xc3\xa4 \\\"\"}"));
+}
+
+static void test_a_server_by_its_url(void **state) {
+        struct Server server = { .answer = HEAD("200 OK") "\r\n{}" };
+        struct Child child = child_start(serve_tcp, &server);
+        _cleanup_free_ char *port = scratch_read(scratch("port"), NULL), *url = NULL;
+        _cleanup_http_answer_ struct HttpAnswer answer = { 0 };
+        _cleanup_free_ char *problem = NULL, *sent = NULL;
+        struct HttpRequest request = { .path = "/x",
+                .method = "PUT",
+                .text = "{\"a\":1}",
+                .bearer = "secret",
+                .deadline_ms = 60000,
+                .answer_max = 100 };
+
+        (void) state;
+        MUST(asprintf(&url, "http://127.0.0.1:%s", port) > 0);
+        request.url = url;
+        if (http_request(NULL, &request, &answer, &problem) < 0)
+                fail_msg("%s", problem);
+        MUST(child_wait(&child) == 0);
+        sent = scratch_read(scratch("request"), NULL);
+        assert_int_equal(strncmp(sent, "PUT /x HTTP/1.1\r\n", 17), 0);
+        assert_non_null(strstr(sent, "\r\nAuthorization: Bearer secret\r\n"));
+        assert_non_null(strstr(sent, "\r\n\r\n{\"a\":1}"));
+        assert_null(strstr(sent, "Expect"));
 }
 
 static void test_a_proxy_is_none_of_its_business(void **state) {
@@ -198,6 +246,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 IN_SCRATCH(test_get_gives_status_and_document),
                 IN_SCRATCH(test_post_sends_json),
+                IN_SCRATCH(test_a_server_by_its_url),
                 IN_SCRATCH(test_a_proxy_is_none_of_its_business),
                 IN_SCRATCH(test_what_is_no_answer_is_told),
                 IN_SCRATCH(test_an_answer_without_end_is_refused),
