@@ -12,6 +12,7 @@
 #include "lib/knowledge/vector-failure.h"
 
 #define TEXT_SHORT 1000 /* bytes that every model takes */
+#define COUNT_MS   3000 /* who asks for the state of all waits no longer, whatever a query may */
 
 struct Vectors {
         const struct Config *config;
@@ -275,9 +276,8 @@ static uint64_t left(const struct Question *question) {
 }
 
 static int begin(struct Question *question, struct Vectors *vectors,
-        const struct Operation *operation, const char *store, struct Failure *failure) {
-        uint64_t timeout = vectors->config->vector_timeout_ms;
-
+        const struct Operation *operation, const char *store, uint64_t timeout,
+        struct Failure *failure) {
         *question = (struct Question){ .vectors = vectors,
                 .operation = operation,
                 .store = store,
@@ -346,9 +346,9 @@ static int search(struct Question *question, const struct ChromaCollection *coll
                 search->directories, &search->records, &search->n, failure);
 }
 
-int vectors_search(struct Vectors *vectors, const struct Operation *operation, const char *store,
-        const char *prompt, size_t n, char *const *directories, struct ChromaRecord **ret_records,
-        size_t *ret_n, struct Failure *failure) {
+static int search_within(struct Vectors *vectors, const struct Operation *operation,
+        const char *store, const char *prompt, size_t n, char *const *directories, uint64_t timeout,
+        struct ChromaRecord **ret_records, size_t *ret_n, struct Failure *failure) {
         struct Search asked = { .prompt = prompt, .n_wanted = n, .directories = directories };
         _cleanup_failure_ struct Failure cause = { 0 };
         struct Question question;
@@ -357,7 +357,7 @@ int vectors_search(struct Vectors *vectors, const struct Operation *operation, c
         r = check_pause(vectors, operation, failure);
         if (r < 0)
                 return r;
-        r = begin(&question, vectors, operation, store, &cause);
+        r = begin(&question, vectors, operation, store, timeout, &cause);
         if (r >= 0)
                 r = with_collection(&question, search, &asked, &cause);
         free(asked.vector);
@@ -367,6 +367,13 @@ int vectors_search(struct Vectors *vectors, const struct Operation *operation, c
         *ret_records = asked.records;
         *ret_n = asked.n;
         return 0;
+}
+
+int vectors_search(struct Vectors *vectors, const struct Operation *operation, const char *store,
+        const char *prompt, size_t n, char *const *directories, struct ChromaRecord **ret_records,
+        size_t *ret_n, struct Failure *failure) {
+        return search_within(vectors, operation, store, prompt, n, directories,
+                vectors->config->vector_timeout_ms, ret_records, ret_n, failure);
 }
 
 static int count(struct Question *question, const struct ChromaCollection *collection,
@@ -387,9 +394,11 @@ static bool is_failing(struct Vectors *vectors) {
 int vectors_count(struct Vectors *vectors, const struct Operation *operation, const char *store,
         uint64_t *ret_n, struct Failure *failure) {
         _cleanup_failure_ struct Failure cause = { 0 };
+        uint64_t timeout = vectors->config->vector_timeout_ms;
         struct Question question;
         int r;
 
+        timeout = timeout < COUNT_MS ? timeout : COUNT_MS;
         r = check_pause(vectors, operation, failure);
         if (r < 0)
                 return r;
@@ -398,12 +407,12 @@ int vectors_count(struct Vectors *vectors, const struct Operation *operation, co
                 _cleanup_free_ struct ChromaRecord *records = NULL;
                 size_t n;
 
-                r = vectors_search(
-                        vectors, operation, store, "health", 1, NULL, &records, &n, failure);
+                r = search_within(vectors, operation, store, "health", 1, NULL, timeout, &records,
+                        &n, failure);
                 if (r < 0)
                         return r;
         }
-        r = begin(&question, vectors, operation, store, &cause);
+        r = begin(&question, vectors, operation, store, timeout, &cause);
         if (r >= 0)
                 r = with_collection(&question, count, ret_n, &cause);
         return conclude(vectors, operation, r, 0, &cause, failure);

@@ -44,6 +44,7 @@ int vectors_search(struct Vectors *vectors, const struct Operation *operation, c
         const char *prompt, size_t n, char *const *directories, struct ChromaRecord **ret_records,
         size_t *ret_n, struct Failure *failure);
 
-/* How many vectors there are, found out in the same way. */
+/* How many vectors there are, found out in the same way and within 3 seconds. While a failure
+ * stands, a search is tried first: that vectors can be counted is not all. */
 int vectors_count(struct Vectors *vectors, const struct Operation *operation, const char *store,
         uint64_t *ret_n, struct Failure *failure);

@@ -11,7 +11,7 @@ import pytest
 from support.api import PROJECTS, problem
 from support.wait import wait_until
 
-CHECKS = {"database", "registry", "sources", "backups", "listener"}
+CHECKS = {"database", "registry", "sources", "backups", "listener", "vectors"}
 
 
 def health(daemon):

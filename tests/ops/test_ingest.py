@@ -65,7 +65,7 @@ def test_json_is_the_object_of_the_contract(root, ingest):
     root.write("sources/vault/a.md", "# A\n\ntext\n\n# B\n\ntext\n")
     root.write("sources/vault/bad.md", b"\0")
     result = ingest()
-    assert set(result) == {*NUMBERS, "duration_ms", "errors"}
+    assert set(result) == {*NUMBERS, "duration_ms", "vectors", "errors"}
     assert numbers(result) == (2, 1, 0, 0, 2, 0)
     assert result["errors"] == [{"path": "sources/vault/bad.md",
                                  "error": "is binary: it holds a NUL byte"}]
