@@ -269,7 +269,7 @@ static void test_a_second_run_is_refused_and_told_by_whom(void **state) {
 
 static void test_the_result_is_the_object_of_the_contract(void **state) {
         struct StoreFixture *f = *state;
-        char expected[256];
+        char expected[300];
 
         write_bytes(f, "sources/vault/a\"b.md", "\0", 1);
         _cleanup_ingest_result_ struct IngestResult *result = ingest(f);
@@ -278,7 +278,7 @@ static void test_the_result_is_the_object_of_the_contract(void **state) {
         (void) snprintf(expected, sizeof expected,
                 "{\"files_seen\":1,\"files_indexed\":0,\"files_unchanged\":0,\"files_removed\":0,"
                 "\"chunks_added\":0,\"chunks_removed\":0,\"duration_ms\":%" PRIu64 ","
-                "\"errors\":[{\"path\":\"sources/vault/a\\\"b.md\","
+                "\"vectors\":null,\"errors\":[{\"path\":\"sources/vault/a\\\"b.md\","
                 "\"error\":\"is binary: it holds a NUL byte\"}]}",
                 result->duration_ms);
         assert_string_equal(json_object_to_json_string_ext(object,
