@@ -221,8 +221,8 @@ static json_object *dropped_to_json(
         for (size_t i = 0; list && i < retrieval->n_chunks; i++)
                 if (selection->decisions[i] != PACK_USED)
                         document_append(list,
-                                dropped_chunk(retrieval->chunks[i].id,
-                                        reasons[selection->decisions[i]]));
+                                dropped_chunk(
+                                        retrieval->chunks[i].id, reasons[selection->decisions[i]]));
         for (size_t i = 0; list && i < retrieval->n_stale; i++)
                 document_append(list, dropped_chunk(retrieval->stale[i], "stale"));
         return list;

@@ -36,8 +36,8 @@
  * INGEST_CONVERSION_WARNING, INGEST_REMOVAL_REFUSED, STATE_NOT_SAVED), and do not fail the run.
  * LOCK_BUSY while another runs; the failures of store_open() and of writing the database;
  * INTERRUPTED: what was committed by then is kept, file by file whole. Where vectors are configured
- * they follow (vector-sync.h); what keeps them from it is a notice, VECTORS_PENDING, and no failure:
- * the texts are in. */
+ * they follow (vector-sync.h); what keeps them from it is a notice, VECTORS_PENDING, and no
+ * failure: the texts are in. */
 int ingest_run(const struct Operation *operation, const struct Project *const *projects,
         size_t n_projects, bool allow_mass_removal, struct IngestResult **ret_result,
         struct Failure *failure);

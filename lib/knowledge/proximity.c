@@ -8,20 +8,17 @@
 
 struct Scan {
         const struct PromptWords *words;
-        size_t position;               /* of the word of the text, from PROXIMITY_DISTANCE + 1 on */
-        size_t start;                  /* where that begins */
-        size_t last[PROMPT_WORDS_MAX]; /* positions of the words, NEVER: not yet */
+        size_t position;                  /* of the term, from 1 on */
+        size_t last[PROMPT_WORDS_MAX];    /* positions of the words, NEVER: not yet */
         unsigned pairs[PROMPT_WORDS_MAX]; /* how often the word followed the one before it */
 };
 
 static int take_term(void *userdata, const char *term, size_t size, size_t start, size_t end) {
         struct Scan *scan = userdata;
 
+        (void) start;
         (void) end;
-        if (start != scan->start) {
-                scan->start = start;
-                scan->position++;
-        }
+        scan->position++;
         for (size_t i = 0; i < scan->words->n_words; i++) {
                 const struct PromptWord *word = &scan->words->words[i];
 
@@ -38,7 +35,7 @@ static int take_term(void *userdata, const char *term, size_t size, size_t start
 
 int proximity_bonus(struct Analyzer *analyzer, const struct PromptWords *words, const double *idfs,
         const char *text, size_t size, double *ret_bonus) {
-        struct Scan scan = { .words = words, .position = 1, .start = size };
+        struct Scan scan = { .words = words };
         double bonus = 0;
         int r;
 

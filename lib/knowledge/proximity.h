@@ -9,7 +9,7 @@
 #include "lib/knowledge/analyzer.h"
 #include "lib/knowledge/prompt-words.h"
 
-#define PROXIMITY_DISTANCE 3   /* words from one to the next, at most: "speed of a wing" */
+#define PROXIMITY_DISTANCE 3   /* terms from one to the next, at most: "speed of a wing" */
 #define PROXIMITY_SHARE    0.3 /* of what the rarer half of a pair is worth */
 
 /* What the pairs of neighbouring words of the prompt that stand together in the text add to its

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "lib/knowledge/proximity.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "tests/unit/store-fixture.h"
+
+/* Of which each word is worth 2, 4, 6 … */
+static double bonus(const char *prompt, const char *text) {
+        _cleanup_prompt_words_ struct PromptWords *words = NULL;
+        _cleanup_analyzer_ struct Analyzer *analyzer = NULL;
+        double idfs[PROMPT_WORDS_MAX], result = -1;
+
+        assert_int_equal(prompt_words_find(prompt, &words, NULL), 0);
+        assert_int_equal(analyzer_new(&analyzer), 0);
+        for (size_t i = 0; i < PROMPT_WORDS_MAX; i++)
+                idfs[i] = 2.0 * (double) (i + 1);
+        assert_int_equal(proximity_bonus(analyzer, words, idfs, text, strlen(text), &result), 0);
+        return result;
+}
+
+static void assert_bonus(const char *prompt, const char *text, double expected) {
+        assert_true(fabs(bonus(prompt, text) - PROXIMITY_SHARE * expected) < 1e-9);
+}
+
+static void test_neighbours_in_the_order_of_the_prompt_count(void **state) {
+        (void) state;
+        assert_bonus("boundary layer", "The boundary layer is thin.", 2 * 0.5);
+        assert_bonus(
+                "boundary layer", "Boundary layers; a boundary-layer; boundary  LAYER", 2 * 0.75);
+        assert_bonus("boundary layer", "A layer on a boundary", 0);
+        assert_bonus("boundary layer flow", "boundary layer flow", 2 * 0.5 + 4 * 0.5);
+        assert_bonus("boundary layer flow", "layer flow", 4 * 0.5);
+}
+
+static void test_words_in_between_may_be_two(void **state) {
+        (void) state;
+        assert_bonus("speed wing", "the speed of a wing", 2 * 0.5);
+        assert_bonus("speed wing", "the speed of such a wing", 0);
+        assert_bonus("the speed of a wing", "speed, wing", 2 * 0.5);
+}
+
+static void test_a_word_alone_has_no_neighbour(void **state) {
+        (void) state;
+        assert_bonus("speed", "speed speed speed", 0);
+        assert_bonus("", "speed", 0);
+        assert_bonus("speed wing", "", 0);
+}
+
+static void test_what_the_index_does_not_know_is_worth_nothing(void **state) {
+        _cleanup_prompt_words_ struct PromptWords *words = NULL;
+        _cleanup_analyzer_ struct Analyzer *analyzer = NULL;
+        const double idfs[PROMPT_WORDS_MAX] = { 3, 0, 3 };
+        double result = -1;
+
+        (void) state;
+        assert_int_equal(prompt_words_find("one two three", &words, NULL), 0);
+        assert_int_equal(analyzer_new(&analyzer), 0);
+        assert_int_equal(proximity_bonus(analyzer, words, idfs, "one two three", 13, &result), 0);
+        assert_true(fabs(result) < 1e-9);
+}
+
+static void test_scripts_without_spaces_have_phrases_too(void **state) {
+        (void) state;
+        /* 北京 京大 大学: two pairs. */
+        assert_bonus("北京大学", "他在北京大学学习", 2 * 0.5 + 4 * 0.5);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_neighbours_in_the_order_of_the_prompt_count),
+                cmocka_unit_test(test_words_in_between_may_be_two),
+                cmocka_unit_test(test_a_word_alone_has_no_neighbour),
+                cmocka_unit_test(test_what_the_index_does_not_know_is_worth_nothing),
+                cmocka_unit_test(test_scripts_without_spaces_have_phrases_too),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
