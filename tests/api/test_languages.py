@@ -134,7 +134,7 @@ def test_a_prompt_may_be_as_large_as_a_body(vault):
         assert len(body) <= 1 << 20
         return vault.post("/query", body).expect(200).json
 
-    for unit in ("glass ", "光", "น้ำ", "é", "x", "-q", "\u0301", "\u200d", "😀", "ﷺ"):
+    for unit in ("glass ", "น้ำ", "-q", "\u0301", "😀"):
         size = len(unit.encode())
         answer = ask(unit * (room // size))
         assert bool(answer["chunks"]) == (unit == "glass "), unit

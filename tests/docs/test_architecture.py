@@ -63,5 +63,5 @@ def test_what_is_named_is_there():
     assert len(places) > 10
     assert not [place for place in places if not (build.PROJECT / place).exists()]
     batch = source("lib/knowledge/batch.c")
-    assert "#define CHANGES_MAX 200\n" in batch and "(4u << 20)" in batch
+    assert "#define CHANGES_MAX 2000\n" in batch and "(8u << 20)" in batch
     assert "#define IDLE_SECONDS 10\n" in source("daemon/jobs.c")

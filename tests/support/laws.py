@@ -33,6 +33,8 @@ LIBRARIES = {
     "libunistring": r"<uni(?!std)\w+\.h>|\bu(?:8|16|32|c)_\w+\s*\(",
     "libstemmer": r"<libstemmer\.h>|\bsb_stemmer_\w+\s*\(",
     "libcmark": r"<cmark\.h>|\bcmark_\w+\s*\(",
+    "libunistring": r"<uni(?:case|ctype|norm|str)\.h>|\bu(?:8|32|c)_\w+\s*\(",
+    "libstemmer": r"<libstemmer\.h>|\bsb_stemmer_\w+",
     "libyaml": r"<yaml\.h>|\byaml_\w+\s*\(",
     "libinih": r"<ini\.h>|\bini_parse\w*",
     "libcurl": r"<curl/|\bcurl_\w+\s*\(",
