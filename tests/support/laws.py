@@ -30,8 +30,6 @@ LIBRARIES = {
     "libarchive": r"<archive(?:_entry)?\.h>|\barchive_(?:read|write|entry)_\w+\s*\(",
     "sqlite3": r"<sqlite3\.h>|\bsqlite3(?:_\w+)?\b",
     "json-c": r"<json-c/|\bjson_(?:object|tokener)\w*",
-    "libunistring": r"<uni(?!std)\w+\.h>|\bu(?:8|16|32|c)_\w+\s*\(",
-    "libstemmer": r"<libstemmer\.h>|\bsb_stemmer_\w+\s*\(",
     "libcmark": r"<cmark\.h>|\bcmark_\w+\s*\(",
     "libunistring": r"<uni(?:case|ctype|norm|str)\.h>|\bu(?:8|32|c)_\w+\s*\(",
     "libstemmer": r"<libstemmer\.h>|\bsb_stemmer_\w+",
