@@ -248,9 +248,11 @@ static void take_candidate(void *userdata, int64_t id, float sum) {
 
 static int find_candidates(struct Search *search, size_t top_k) {
         _cleanup_statement_ sqlite3_stmt *lists = NULL;
-        uint64_t read = 0;
+        uint64_t read = 0, enough = (uint64_t) search->model->bm25.chunks / LEXICAL_POSTINGS_SHARE;
         int r;
 
+        if (enough < LEXICAL_POSTINGS_MIN)
+                enough = LEXICAL_POSTINGS_MIN;
         if (accumulator_new(&search->sums) < 0)
                 return failure_out_of_memory(search->failure);
         r = search->project ? restrict_to_project(search) : 0;
@@ -260,7 +262,7 @@ static int find_candidates(struct Search *search, size_t top_k) {
                         &lists, search->failure);
         for (size_t i = 0; r >= 0 && i < search->n_known; i++) {
                 read += search->known[i].chunks;
-                if (read > LEXICAL_POSTINGS_MAX && accumulator_count(search->sums, top_k) >= top_k)
+                if (read > enough && accumulator_count(search->sums, top_k) >= top_k)
                         break;
                 r = add_lists(search, lists, &search->known[i]);
         }
@@ -391,10 +393,18 @@ static int add_proximity(struct Search *search, size_t top_k) {
         return 0;
 }
 
+static size_t how_many_to_score(size_t top_k) {
+        size_t n = LEXICAL_CANDIDATES_TIMES * top_k;
+
+        if (n > LEXICAL_CANDIDATES_MAX)
+                n = top_k > LEXICAL_CANDIDATES_MAX ? top_k : LEXICAL_CANDIDATES_MAX;
+        return n > LEXICAL_CANDIDATES_MIN ? n : LEXICAL_CANDIDATES_MIN;
+}
+
 static int rank(struct Search *search, size_t top_k) {
         int r;
 
-        search->wanted = top_k > LEXICAL_CANDIDATES_MIN ? top_k : LEXICAL_CANDIDATES_MIN;
+        search->wanted = how_many_to_score(top_k);
         search->candidates = calloc(search->wanted + 1, sizeof *search->candidates);
         if (!search->candidates)
                 return failure_out_of_memory(search->failure);

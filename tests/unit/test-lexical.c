@@ -143,8 +143,8 @@ static void test_a_project_finds_its_own_in_all_windows(void **state) {
 /* As if there were so many. */
 static void make_common(struct StoreFixture *f, const char *term) {
         char *sql = sqlite3_mprintf("UPDATE terms SET chunks = %d WHERE term = %Q;"
-                                    "UPDATE state SET value = 400000 WHERE key = 'index_chunks'",
-                LEXICAL_POSTINGS_MAX + 1, term);
+                                    "UPDATE state SET value = %d WHERE key = 'index_chunks'",
+                LEXICAL_POSTINGS_MIN + 1, term, LEXICAL_POSTINGS_SHARE * LEXICAL_POSTINGS_MIN);
 
         fixture_execute(f, sql);
         sqlite3_free(sql);
