@@ -33,7 +33,8 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
         [SELECT_VECTOR] = "SELECT length, data FROM chunk_terms WHERE chunk_id = ?1",
         [INSERT_VECTOR] = "INSERT INTO chunk_terms (chunk_id, length, data) VALUES (?1, ?2, ?3)",
         [DELETE_VECTOR] = "DELETE FROM chunk_terms WHERE chunk_id = ?1",
-        [COUNT] = "INSERT INTO state (key, value) VALUES ('index_chunks', ?1), ('index_length', ?2)"
+        [COUNT] = "INSERT INTO state (key, value)"
+                  " VALUES ('index_chunks', ?1), ('index_length', ?2)"
                   " ON CONFLICT (key) DO UPDATE SET value = value + excluded.value",
 };
 

@@ -69,7 +69,7 @@ static void write_block(FILE *f, const char *end) {
                 break;
         default:
                 for (size_t i = 0; i < lines; i++) {
-                        (void) fputs("- " + 2 * random_below(2), f);
+                        (void) fputs(random_below(2) == 0 ? "- " : "", f);
                         write_words(f, 1 + random_below(40));
                         (void) fputs(end, f);
                 }
