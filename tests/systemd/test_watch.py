@@ -76,8 +76,9 @@ def test_it_is_a_part_of_the_target_once_it_is_enabled_and_comes_back(container)
         wait_until(lambda: container.show(UNIT, "ActiveState", "NRestarts") == ["active", "1"],
                    "it to be started again")
         assert container.show(UNIT, "MainPID") != before
-        container.systemctl("stop", "atocore.target")
-        assert container.show(UNIT, "ActiveState", "Result") == ["inactive", "success"]
+        container.systemctl("stop", "atocore.target")  # whose parts are stopped behind it
+        wait_until(lambda: container.show(UNIT, "ActiveState") == "inactive", "it to stop")
+        assert container.show(UNIT, "Result") == "success"
     finally:
         container.systemctl("disable", UNIT)
         container.systemctl("start", "atocore.target")
