@@ -149,8 +149,19 @@ static int make_headers(const struct HttpRequest *request, struct curl_slist **r
         return 0;
 }
 
-static bool is_unreachable(CURLcode code) {
-        return code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST;
+static int error_of(CURLcode code) {
+        switch (code) {
+        case CURLE_COULDNT_CONNECT:
+        case CURLE_COULDNT_RESOLVE_HOST:
+                return ECONNREFUSED;
+        case CURLE_SEND_ERROR:
+        case CURLE_RECV_ERROR:
+        case CURLE_GOT_NOTHING:
+        case CURLE_PARTIAL_FILE:
+                return ECONNRESET;
+        default:
+                return EIO;
+        }
 }
 
 static int tell_failure(const struct HttpRequest *request, const struct Exchange *exchange,
@@ -165,8 +176,7 @@ static int tell_failure(const struct HttpRequest *request, const struct Exchange
         if (code == CURLE_OPERATION_TIMEDOUT)
                 return tell(ret_problem, ETIMEDOUT, "no answer within %" PRIu64 " ms",
                         request->deadline_ms);
-        return tell(ret_problem, is_unreachable(code) ? ECONNREFUSED : EIO, "no answer (%s)",
-                curl_easy_strerror(code));
+        return tell(ret_problem, error_of(code), "no answer (%s)", curl_easy_strerror(code));
 }
 
 static int parse(

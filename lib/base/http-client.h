@@ -34,8 +34,9 @@ struct HttpAnswer {
 
 /* Any status with a JSON body is an answer. -EINTR when the operation is cancelled, -ENOMEM,
  * -ETIMEDOUT past the deadline, -EFBIG, -EBADMSG when the body is no JSON, -ECONNREFUSED when
- * nobody serves there, else -EIO; but for -ENOMEM *ret_problem then says what came instead, as part
- * of a sentence (the caller frees). `operation` may be NULL. */
+ * nobody serves there, -ECONNRESET when the connection ended before the answer did, else -EIO; but
+ * for -ENOMEM *ret_problem then says what came instead, as part of a sentence (the caller frees).
+ * `operation` may be NULL. */
 int http_request(const struct Operation *operation, const struct HttpRequest *request,
         struct HttpAnswer *ret_answer, char **ret_problem);
 

@@ -23,8 +23,10 @@ enum {
 
 static int no_answer(
         const struct Chroma *chroma, int error, const char *problem, struct Failure *failure) {
+        /* One that is killed is the same outage to who was being answered and to who comes next. */
+        bool gone = error == ECONNREFUSED || error == ECONNRESET;
         const char *code = error == ETIMEDOUT ? VECTOR_TIMEOUT
-                : error == ECONNREFUSED       ? VECTOR_UNREACHABLE
+                : gone                        ? VECTOR_UNREACHABLE
                                               : VECTOR_STORE;
         int r;
 

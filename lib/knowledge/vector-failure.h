@@ -9,7 +9,7 @@
 #include "lib/base/failure.h"
 
 #define VECTOR_TIMEOUT     "vector_timeout"           /* a server has not answered in time */
-#define VECTOR_UNREACHABLE "vector_store_unreachable" /* nobody serves there */
+#define VECTOR_UNREACHABLE "vector_store_unreachable" /* nobody serves there, or no longer */
 #define VECTOR_STORE       "vector_store_failed"      /* it answers with something else */
 #define VECTOR_FOREIGN     "vector_store_foreign"     /* the collection is of another database */
 #define VECTOR_EMPTY       "vector_store_empty"       /* there is no collection yet */

@@ -165,7 +165,8 @@ def test_embedding_server_that_is_slow_is_not_waited_for(serve, vectors):
 
 
 @pytest.mark.parametrize("name, code", [
-    ("hang", "vector_timeout"), ("html", "vector_store_failed"), ("die", "vector_store_failed")])
+    ("hang", "vector_timeout"), ("html", "vector_store_failed"),
+    ("die", "vector_store_unreachable")])
 def test_vector_store_that_misbehaves_is_told(serve, vectors, name, code):
     fake = vectors.only_fake()
     if name == "hang":

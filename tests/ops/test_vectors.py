@@ -223,12 +223,14 @@ def test_vector_store_that_is_down(vault, ingest, vectors):
     assert counts(ingest()) == (3, 0, 0, 0)
 
 
-@pytest.mark.parametrize("name", ["html", "nothing", "die"])
-def test_vector_store_that_misbehaves_is_told(vault, ingest, vectors, name):
+@pytest.mark.parametrize("name, code", [
+    ("html", "vector_store_failed"), ("nothing", "vector_store_failed"),
+    ("die", "vector_store_unreachable")])
+def test_vector_store_that_misbehaves_is_told(vault, ingest, vectors, name, code):
     fake = vectors.only_fake()
     fake.misbehave = getattr(fake, name)
     problem = assert_made_up_for(vault, ingest, vectors)
-    assert problem.startswith("vector_store_failed: ")
+    assert problem.startswith(f"{code}: ")
 
 
 def test_vector_store_that_is_something_else_is_told(vault, ingest, vectors):
@@ -250,7 +252,8 @@ def test_vector_store_that_dies_in_mid_flight(vault, ingest, vectors, verb):
         return fake.die(handler)
 
     fake.misbehave = misbehave
-    assert ingest().expect(0).json["vectors"]["problem"].startswith("vector_store_failed: ")
+    problem = ingest().expect(0).json["vectors"]["problem"]
+    assert problem.startswith("vector_store_unreachable: ")
     fake.misbehave = None
     assert ingest().expect(0).json["vectors"]["pending"] == 0
     assert set(vectors.chroma.records) == chunks(vault)

@@ -198,8 +198,8 @@ static void test_what_is_no_answer_is_told(void **state) {
         assert_problem(&(struct Server){ .answer = HEAD("200 OK") "\r\n" }, 60000, -EBADMSG,
                 "an answer that is no JSON");
         assert_problem(&(struct Server){ .answer = HEAD("200 OK") "Content-Length: 9\r\n\r\n{}" },
-                60000, -EIO, "no answer (");
-        assert_problem(&(struct Server){ .answer = "" }, 60000, -EIO, "no answer (");
+                60000, -ECONNRESET, "no answer (");
+        assert_problem(&(struct Server){ .answer = "" }, 60000, -ECONNRESET, "no answer (");
         assert_problem(
                 &(struct Server){ .answer = "220 not HTTP\r\n" }, 60000, -EIO, "no answer (");
 }

@@ -156,6 +156,18 @@ static void test_a_server_that_failed_is_left_alone_until_the_clock_says(void **
         assert_int_equal(servers.notices[1], 1);
 }
 
+static void test_a_server_that_is_killed_is_told_once(void **state) {
+        struct StoreFixture *f = *state;
+        _cleanup_vectors_ struct Vectors *vectors = open_vectors(f);
+
+        servers.store_error = ECONNRESET; /* in the middle of an answer */
+        assert_string_equal(search(f, vectors), VECTOR_UNREACHABLE);
+        f->clock.now += VECTORS_PAUSE_SECONDS;
+        servers.store_error = ECONNREFUSED;
+        assert_string_equal(search(f, vectors), VECTOR_UNREACHABLE);
+        assert_int_equal(servers.notices[0], 1);
+}
+
 static void test_a_clock_that_is_set_back_does_not_make_it_wait(void **state) {
         struct StoreFixture *f = *state;
         _cleanup_vectors_ struct Vectors *vectors = open_vectors(f);
@@ -208,6 +220,7 @@ int main(void) {
                 IN_ROOT(test_none_are_configured),
                 IN_ROOT(test_the_collection_is_looked_up_once),
                 IN_ROOT(test_a_server_that_failed_is_left_alone_until_the_clock_says),
+                IN_ROOT(test_a_server_that_is_killed_is_told_once),
                 IN_ROOT(test_a_clock_that_is_set_back_does_not_make_it_wait),
                 IN_ROOT(test_counting_does_not_hide_that_nothing_can_be_embedded),
                 IN_ROOT(test_another_kind_of_failure_is_told_again),
