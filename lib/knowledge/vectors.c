@@ -29,6 +29,7 @@ struct Vectors {
         char *message;
         int error;
         int64_t retry_at; /* by the clock */
+        uint64_t changes; /* how often it began, was found again, or ended */
 };
 
 /* Set up. */
@@ -136,12 +137,13 @@ int vectors_check_collection(const struct Vectors *vectors,
 
 /* A failure, and for how long it is believed. */
 
-/* 0 when it may be tried. */
-static int check_pause(
-        struct Vectors *vectors, const struct Operation *operation, struct Failure *failure) {
+/* 0 when it may be tried; `*ret_changes` is for conclude(). */
+static int check_pause(struct Vectors *vectors, const struct Operation *operation,
+        uint64_t *ret_changes, struct Failure *failure) {
         int r = 0;
 
         (void) pthread_mutex_lock(&vectors->mutex);
+        *ret_changes = vectors->changes;
         if (vectors->code) {
                 int64_t left = vectors->retry_at - clock_now(operation->clock);
 
@@ -154,20 +156,28 @@ static int check_pause(
         return r;
 }
 
-static void fall_out(
-        struct Vectors *vectors, const struct Operation *operation, const struct Failure *failure) {
+/* Questions that go on beside each other end in any order: one that began before the last change
+ * tells of a server as it was before. Otherwise whoever got the last answer of a server that dies
+ * would report that it is back. */
+static bool is_outdated(const struct Vectors *vectors, uint64_t changes) {
+        return vectors->changes != changes;
+}
+
+static void fall_out(struct Vectors *vectors, const struct Operation *operation, uint64_t changes,
+        const struct Failure *failure) {
         const char *code = failure->code ? failure->code : event_code(failure->event);
         _cleanup_free_ char *message = strdup(failure_message(failure));
-        bool changed;
+        bool changed = false;
 
         (void) pthread_mutex_lock(&vectors->mutex);
-        changed = !vectors->code || strcmp(vectors->code, code) != 0;
-        if (message) {
+        if (message && !is_outdated(vectors, changes)) {
+                changed = !vectors->code || strcmp(vectors->code, code) != 0;
                 free(vectors->message);
                 vectors->message = STEAL(message);
                 vectors->code = code;
                 vectors->error = failure->error;
                 vectors->retry_at = clock_now(operation->clock) + VECTORS_PAUSE_SECONDS;
+                vectors->changes++;
         }
         (void) pthread_mutex_unlock(&vectors->mutex);
         if (changed)
@@ -176,12 +186,16 @@ static void fall_out(
                         "Searching without vectors: %s: %s", code, failure_message(failure));
 }
 
-static void come_back(struct Vectors *vectors, const struct Operation *operation) {
+static void come_back(
+        struct Vectors *vectors, const struct Operation *operation, uint64_t changes) {
         bool changed;
 
         (void) pthread_mutex_lock(&vectors->mutex);
-        changed = vectors->code != NULL;
-        vectors->code = NULL;
+        changed = vectors->code && !is_outdated(vectors, changes);
+        if (changed) {
+                vectors->code = NULL;
+                vectors->changes++;
+        }
         (void) pthread_mutex_unlock(&vectors->mutex);
         if (changed)
                 operation_notice(operation, &(struct Event){ .id = EVENT_VECTORS_BACK },
@@ -190,12 +204,12 @@ static void come_back(struct Vectors *vectors, const struct Operation *operation
 
 /* Being stopped, or short of memory, says nothing about the servers; nor does it when a text of
  * `size` bytes is refused that is too long for many a model. */
-static int conclude(struct Vectors *vectors, const struct Operation *operation, int r, size_t size,
-        struct Failure *cause, struct Failure *failure) {
+static int conclude(struct Vectors *vectors, const struct Operation *operation, uint64_t changes,
+        int r, size_t size, struct Failure *cause, struct Failure *failure) {
         if (r >= 0)
-                come_back(vectors, operation);
+                come_back(vectors, operation, changes);
         else if (cause->event == EVENT_VECTORS_FAILED && !(r == -EREMOTEIO && size > TEXT_SHORT))
-                fall_out(vectors, operation, cause);
+                fall_out(vectors, operation, changes, cause);
         if (r < 0 && failure && !failure_is_set(failure)) {
                 *failure = *cause;
                 *cause = (struct Failure){ 0 };
@@ -352,16 +366,17 @@ static int search_within(struct Vectors *vectors, const struct Operation *operat
         struct Search asked = { .prompt = prompt, .n_wanted = n, .directories = directories };
         _cleanup_failure_ struct Failure cause = { 0 };
         struct Question question;
+        uint64_t changes;
         int r;
 
-        r = check_pause(vectors, operation, failure);
+        r = check_pause(vectors, operation, &changes, failure);
         if (r < 0)
                 return r;
         r = begin(&question, vectors, operation, store, timeout, &cause);
         if (r >= 0)
                 r = with_collection(&question, search, &asked, &cause);
         free(asked.vector);
-        r = conclude(vectors, operation, r, strlen(prompt), &cause, failure);
+        r = conclude(vectors, operation, changes, r, strlen(prompt), &cause, failure);
         if (r < 0)
                 return r;
         *ret_records = asked.records;
@@ -396,12 +411,10 @@ int vectors_count(struct Vectors *vectors, const struct Operation *operation, co
         _cleanup_failure_ struct Failure cause = { 0 };
         uint64_t timeout = vectors->config->vector_timeout_ms;
         struct Question question;
+        uint64_t changes;
         int r;
 
         timeout = timeout < COUNT_MS ? timeout : COUNT_MS;
-        r = check_pause(vectors, operation, failure);
-        if (r < 0)
-                return r;
         /* That vectors can be counted does not say that texts can be embedded again. */
         if (is_failing(vectors)) {
                 _cleanup_free_ struct ChromaRecord *records = NULL;
@@ -412,8 +425,11 @@ int vectors_count(struct Vectors *vectors, const struct Operation *operation, co
                 if (r < 0)
                         return r;
         }
+        r = check_pause(vectors, operation, &changes, failure);
+        if (r < 0)
+                return r;
         r = begin(&question, vectors, operation, store, timeout, &cause);
         if (r >= 0)
                 r = with_collection(&question, count, ret_n, &cause);
-        return conclude(vectors, operation, r, 0, &cause, failure);
+        return conclude(vectors, operation, changes, r, 0, &cause, failure);
 }

@@ -13,6 +13,7 @@ static struct {
         const char *id;                   /* of the collection; a query of another is 404 */
         const char *known;                /* the id that it is found by */
         int notices[2];                   /* VECTORS_UNAVAILABLE, VECTORS_BACK */
+        void (*meanwhile)(void);          /* once, before a query is answered */
 } servers;
 
 static json_object *parse(const char *text) {
@@ -58,6 +59,14 @@ static int speak(const struct Operation *operation, const struct HttpRequest *re
         }
         if (!strstr(request->path, servers.id))
                 return answer(ret_answer, 404, "{\"error\": \"NotFoundError\"}");
+        if (servers.meanwhile) {
+                void (*meanwhile)(void) = servers.meanwhile;
+
+                servers.meanwhile = NULL;
+                meanwhile();
+                if (servers.store_error == ETIMEDOUT)
+                        return fail_with(servers.store_error, ret_problem);
+        }
         if (strstr(request->path, "/count"))
                 return answer(ret_answer, 200, "3");
         return answer(ret_answer, 200,
@@ -201,6 +210,66 @@ static void test_counting_does_not_hide_that_nothing_can_be_embedded(void **stat
         assert_int_equal(servers.notices[1], 1);
 }
 
+/* A question beside another one. */
+static struct {
+        struct StoreFixture *f;
+        struct Vectors *vectors;
+} beside;
+
+static void die_meanwhile(void) {
+        servers.store_error = ECONNREFUSED;
+        assert_string_equal(search(beside.f, beside.vectors), VECTOR_UNREACHABLE);
+}
+
+static void test_the_last_answer_of_a_server_that_dies_does_not_bring_it_back(void **state) {
+        struct StoreFixture *f = *state;
+        _cleanup_vectors_ struct Vectors *vectors = open_vectors(f);
+        _cleanup_failure_ struct Failure failure = { 0 };
+        uint64_t n = 0;
+
+        beside.f = f;
+        beside.vectors = vectors;
+        servers.meanwhile = die_meanwhile;
+        assert_null(search(f, vectors));
+        assert_string_equal(search(f, vectors), VECTOR_UNREACHABLE);
+        assert_int_equal(servers.notices[0], 1);
+        assert_int_equal(servers.notices[1], 0);
+
+        /* A count neither. */
+        servers.store_error = 0;
+        f->clock.now += VECTORS_PAUSE_SECONDS;
+        assert_null(search(f, vectors));
+        servers.meanwhile = die_meanwhile;
+        assert_success(f, vectors_count(vectors, &f->operation, "s", &n, &f->failure));
+        assert_true(vectors_count(vectors, &f->operation, "s", &n, &failure) < 0);
+        assert_int_equal(servers.notices[0], 2);
+        assert_int_equal(servers.notices[1], 1);
+}
+
+static void come_back_meanwhile(void) {
+        servers.embedding_error = 0;
+        assert_null(search(beside.f, beside.vectors));
+        servers.store_error = ETIMEDOUT; /* of the question that began before */
+}
+
+static void test_a_failure_from_before_it_came_back_is_none(void **state) {
+        struct StoreFixture *f = *state;
+        _cleanup_vectors_ struct Vectors *vectors = open_vectors(f);
+
+        beside.f = f;
+        beside.vectors = vectors;
+        servers.embedding_error = ETIMEDOUT;
+        assert_string_equal(search(f, vectors), VECTOR_TIMEOUT);
+        f->clock.now += VECTORS_PAUSE_SECONDS;
+        servers.embedding_error = 0;
+        servers.meanwhile = come_back_meanwhile;
+        assert_string_equal(search(f, vectors), VECTOR_TIMEOUT);
+        servers.store_error = 0;
+        assert_null(search(f, vectors));
+        assert_int_equal(servers.notices[0], 1);
+        assert_int_equal(servers.notices[1], 1);
+}
+
 static void test_another_kind_of_failure_is_told_again(void **state) {
         struct StoreFixture *f = *state;
         _cleanup_vectors_ struct Vectors *vectors = open_vectors(f);
@@ -223,6 +292,8 @@ int main(void) {
                 IN_ROOT(test_a_server_that_is_killed_is_told_once),
                 IN_ROOT(test_a_clock_that_is_set_back_does_not_make_it_wait),
                 IN_ROOT(test_counting_does_not_hide_that_nothing_can_be_embedded),
+                IN_ROOT(test_the_last_answer_of_a_server_that_dies_does_not_bring_it_back),
+                IN_ROOT(test_a_failure_from_before_it_came_back_is_none),
                 IN_ROOT(test_another_kind_of_failure_is_told_again),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
