@@ -3,7 +3,8 @@
 tests' own that knows as much of API v2 as AtoCore speaks. Both can be told to misbehave.
 
 ATOCORE_TEST_CHROMA=http://HOST:PORT runs the same tests against a real Chroma (an empty one: the
-collection `atocore` in it is deleted); what only the fake can do is skipped then."""
+collection `atocore` in it is deleted); what only the fake can do is skipped then. How to get one is
+in tests/README.md."""
 
 import hashlib
 import http.server
@@ -180,19 +181,21 @@ class FakeChroma(Server):
         self.collections = {}
         super().__init__(port)
 
-    def find(self, key):
-        for collection in self.collections.values():
-            if key in (collection["name"], collection["id"]):
-                return collection
-        return None
+    def find(self, method, key, verb):
+        """By its name where it is looked at or dropped, else by its id, and never the other way."""
+        named = not verb and method in ("GET", "DELETE")
+        return next((collection for collection in self.collections.values()
+                     if key == collection["name" if named else "id"]), None)
 
     def respond(self, handler, method, path, body):
         if not path.startswith(COLLECTION):
-            return handler.answer(404, {"detail": "Not Found"})
+            return handler.raw(404, "text/plain", b"")
         words = path[len(COLLECTION):].strip("/").split("/")
         if words == [""]:
             return handler.answer(200, self.create(body))
-        collection = self.find(words[0])
+        collection = self.find(method, words[0], words[1:])
+        if collection is None and words[0] in self.collections:
+            return handler.answer(*self.invalid("Collection ID is not a valid UUIDv4"))
         if collection is None:
             return handler.answer(404, {
                 "error": "NotFoundError",
@@ -200,7 +203,7 @@ class FakeChroma(Server):
         return handler.answer(*self.act(collection, method, words[1:], body))
 
     def create(self, body):
-        existing = self.find(body["name"])
+        existing = self.collections.get(body["name"])
         if existing is None:
             existing = self.collections[body["name"]] = {
                 "id": str(uuid.uuid4()), "name": body["name"], "metadata": body["metadata"],
@@ -231,31 +234,49 @@ class FakeChroma(Server):
             return 200, {"deleted": len(body["ids"])}
         if verb == ["get"]:
             keys = list(records)[body["offset"]:body["offset"] + body["limit"]]
-            return 200, {
-                "ids": keys, "include": body["include"],
-                "metadatas": [records[key][1] for key in keys] if body["include"] else None}
+            return 200, self.found(
+                body, keys, [records[key][1] for key in keys] if body["include"] else None)
         if verb == ["query"]:
             return self.query(collection, body)
-        return 404, {"detail": "Not Found"}
+        raise AssertionError(f"Chroma has no {method} of {verb}")
 
     @staticmethod
-    def upsert(collection, body):
+    def found(body, ids, metadatas):
+        return {"ids": ids, "embeddings": None, "documents": None, "uris": None,
+                "metadatas": metadatas, "include": body["include"]}
+
+    @staticmethod
+    def invalid(message):
+        return 400, {"error": "InvalidArgumentError", "message": message}
+
+    @classmethod
+    def check_dimension(cls, collection, vector):
+        """None where it may be one of these."""
+        if collection["dimension"] in (None, len(vector)):
+            return None
+        return cls.invalid("Collection expecting embedding with dimension of "
+                           f"{collection['dimension']}, got {len(vector)}")
+
+    @classmethod
+    def upsert(cls, collection, body):
         for key, vector, metadata in zip(body["ids"], body["embeddings"], body["metadatas"],
                                          strict=True):
-            expected = collection["dimension"] or len(vector)
-            if len(vector) != expected:
-                return 400, {
-                    "error": "InvalidArgumentError",
-                    "message": "Collection expecting embedding with dimension of "
-                               f"{expected}, got {len(vector)}"}
-            collection["dimension"] = expected
+            refused = cls.check_dimension(collection, vector)
+            if refused:
+                return refused
+            collection["dimension"] = len(vector)
             collection["records"][key] = (vector, metadata)
         return 200, {}
 
-    @staticmethod
-    def query(collection, body):
+    @classmethod
+    def query(cls, collection, body):
         [wanted] = body["query_embeddings"]
         allowed = (body.get("where") or {}).get("directory", {}).get("$in")
+        refused = cls.check_dimension(collection, wanted)
+        if refused:
+            return refused
+        if allowed == []:
+            return cls.invalid("Invalid where clause")
 
         def distance(vector):
             dot = sum(a * b for a, b in zip(vector, wanted, strict=True))
@@ -265,9 +286,9 @@ class FakeChroma(Server):
                        for key, (vector, metadata) in collection["records"].items()
                        if allowed is None or metadata["directory"] in allowed)
         found = found[:body["n_results"]]
-        return 200, {"ids": [[key for _, key, _ in found]],
-                     "metadatas": [[metadata for _, _, metadata in found]],
-                     "distances": None, "include": body["include"]}
+        answer = cls.found(body, [[key for _, key, _ in found]],
+                           [[metadata for _, _, metadata in found]])
+        return 200, {**answer, "distances": None}
 
 
 class Chroma:
