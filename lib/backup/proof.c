@@ -88,18 +88,8 @@ __attribute__((format(printf, 5, 6))) static int broken(struct Proof *proof, enu
 
 /* Asking. */
 
-static json_object *member(json_object *object, const char *key, enum json_type type) {
-        json_object *value = NULL;
-
-        if (!json_object_is_type(object, json_type_object) ||
-                !json_object_object_get_ex(object, key, &value) ||
-                !json_object_is_type(value, type))
-                return NULL;
-        return value;
-}
-
 static const char *text_of(json_object *object, const char *key) {
-        json_object *value = member(object, key, json_type_string);
+        json_object *value = json_typed_member(object, key, json_type_string);
 
         return value ? json_object_get_string(value) : "";
 }
@@ -185,8 +175,8 @@ static int check_health(struct Proof *proof, struct Failure *failure) {
                 return r;
         if (answer.status != HTTP_OK)
                 return wrong_status(proof, PROOF_HEALTH, expected, &answer, failure);
-        database = member(
-                member(answer.body, "checks", json_type_object), "database", json_type_object);
+        database = json_typed_member(json_typed_member(answer.body, "checks", json_type_object),
+                "database", json_type_object);
         if (!database)
                 return broken(proof, PROOF_HEALTH, failure, expected, "another document");
         if (strcmp(text_of(database, "status"), "ok") != 0)
@@ -197,8 +187,8 @@ static int check_health(struct Proof *proof, struct Failure *failure) {
 
 static int compare_count(struct Proof *proof, json_object *stats, const char *table,
         uint64_t *n_compared, struct Failure *failure) {
-        json_object *expected = member(proof->expected->counts, table, json_type_int);
-        json_object *found = member(stats, table, json_type_int);
+        json_object *expected = json_typed_member(proof->expected->counts, table, json_type_int);
+        json_object *found = json_typed_member(stats, table, json_type_int);
         _cleanup_free_ char *text = NULL;
 
         if (!expected)
@@ -233,7 +223,7 @@ static int check_stats(struct Proof *proof, struct Failure *failure) {
                 if (r < 0)
                         return r;
         }
-        chunks = member(answer.body, "chunks", json_type_int);
+        chunks = json_typed_member(answer.body, "chunks", json_type_int);
         if (!chunks)
                 return broken(proof, PROOF_STATS, failure, expected, "no number of chunks");
         proof->chunks = json_object_get_uint64(chunks);
@@ -258,7 +248,7 @@ static int check_projects(struct Proof *proof, struct Failure *failure) {
                         proof, PROOF_PROJECTS, PROOF_WARNED, "%s", text_of(answer.body, "detail"));
         if (answer.status != HTTP_OK)
                 return wrong_status(proof, PROOF_PROJECTS, expected, &answer, failure);
-        projects = member(answer.body, "projects", json_type_array);
+        projects = json_typed_member(answer.body, "projects", json_type_array);
         if (!projects)
                 return broken(proof, PROOF_PROJECTS, failure, expected, "another document");
         return done(proof, PROOF_PROJECTS, PROOF_PASSED, "Projects: %zu",
@@ -309,7 +299,7 @@ static int ask_context(struct Proof *proof, const char *query, uint64_t *ret_use
                         proof, PROOF_CONTEXT, PROOF_WARNED, "%s", text_of(answer.body, "detail"));
         if (answer.status != HTTP_OK)
                 return wrong_status(proof, PROOF_CONTEXT, expected, &answer, failure);
-        used = member(answer.body, "chunks_used", json_type_int);
+        used = json_typed_member(answer.body, "chunks_used", json_type_int);
         if (!used)
                 return broken(proof, PROOF_CONTEXT, failure, expected, "another document");
         *ret_used = json_object_get_uint64(used);
@@ -434,7 +424,7 @@ json_object *proof_result_to_json(const struct ProofResult *result) {
 
         if (!object || !json_set(object, "checks", json_object_new_array()))
                 return NULL;
-        list = member(object, "checks", json_type_array);
+        list = json_typed_member(object, "checks", json_type_array);
         for (size_t i = 0; i < PROOF_CHECK_COUNT_; i++)
                 if (!json_append(list, check_to_json(result, i)))
                         return NULL;

@@ -25,3 +25,15 @@ int json_document_parse(
  * them for control characters when it is strict (https://github.com/json-c/json-c/issues/892). The
  * caller frees; NULL when memory ran out. */
 char *json_document_mask(const char *text, size_t size);
+
+/* The member of that name and type; NULL: there is none, or `object` is no object. Borrowed. */
+static inline json_object *json_typed_member(
+        json_object *object, const char *name, enum json_type type) {
+        json_object *value;
+
+        return json_object_is_type(object, json_type_object) &&
+                        json_object_object_get_ex(object, name, &value) &&
+                        json_object_is_type(value, type)
+                ? value
+                : NULL;
+}

@@ -57,6 +57,13 @@ sqlite3_stmt *sqlite_finalize(sqlite3_stmt *statement);
 DEFINE_POINTER_CLEANUP(sqlite3_stmt *, sqlite_finalize)
 #define _cleanup_statement_ _cleanup_(sqlite_finalizep)
 
+/* For a statement that is kept: what is bound lives as long as the call that bound it. */
+static inline void sqlite_resetp(sqlite3_stmt **statement) {
+        (void) sqlite3_reset(*statement);
+        (void) sqlite3_clear_bindings(*statement);
+}
+#define _cleanup_reset_ _cleanup_(sqlite_resetp)
+
 /* First column of the first row; *ret_value is 0 when there is no row. */
 int sqlite_query_int64(sqlite3 *db, const char *sql, int64_t *ret_value, struct Failure *failure);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/base/json-build.h"
+#include "lib/base/json-document.h"
 #include "lib/base/text-stream.h"
 #include "lib/base/text.h"
 #include "lib/knowledge/vector-failure.h"
@@ -47,20 +48,10 @@ static int wrong(const struct Chroma *chroma, struct Failure *failure) {
                 chroma->url);
 }
 
-static json_object *member(json_object *object, const char *name, enum json_type type) {
-        json_object *value;
-
-        return json_object_is_type(object, json_type_object) &&
-                        json_object_object_get_ex(object, name, &value) &&
-                        json_object_is_type(value, type)
-                ? value
-                : NULL;
-}
-
 /* Any status but those that are as they should be. */
 static int refused(
         const struct Chroma *chroma, const struct HttpAnswer *answer, struct Failure *failure) {
-        json_object *message = member(answer->body, "message", json_type_string);
+        json_object *message = json_typed_member(answer->body, "message", json_type_string);
         _cleanup_free_ char *text = text_escape(message ? json_object_get_string(message) : "");
 
         return vector_failure(failure, VECTOR_STORE, EIO,
@@ -154,7 +145,7 @@ void chroma_collection_clear(struct ChromaCollection *collection) {
 }
 
 static bool take_text(json_object *object, const char *name, char *text, size_t size) {
-        json_object *value = member(object, name, json_type_string);
+        json_object *value = json_typed_member(object, name, json_type_string);
 
         return value && (size_t) snprintf(text, size, "%s", json_object_get_string(value)) < size;
 }
@@ -163,9 +154,9 @@ static bool take_text(json_object *object, const char *name, char *text, size_t 
 static int take_collection(const struct Chroma *chroma, json_object *body,
         struct ChromaCollection *ret_collection, struct Failure *failure) {
         _cleanup_chroma_collection_ struct ChromaCollection collection = { 0 };
-        json_object *metadata = member(body, "metadata", json_type_object);
-        json_object *model = member(metadata, "atocore_model", json_type_string);
-        json_object *dimension = member(metadata, "atocore_dimension", json_type_int);
+        json_object *metadata = json_typed_member(body, "metadata", json_type_object);
+        json_object *model = json_typed_member(metadata, "atocore_model", json_type_string);
+        json_object *dimension = json_typed_member(metadata, "atocore_dimension", json_type_int);
 
         if (!take_text(body, "id", collection.id, sizeof collection.id) ||
                 strspn(collection.id, "0123456789abcdefABCDEF-") != strlen(collection.id))
@@ -196,7 +187,7 @@ int chroma_find(const struct Chroma *chroma, bool *ret_found,
         if (*ret_found)
                 return take_collection(chroma, answer.body, ret_collection, failure);
         /* A server of another kind knows no such path either. */
-        error = member(answer.body, "error", json_type_string);
+        error = json_typed_member(answer.body, "error", json_type_string);
         return error && strcmp(json_object_get_string(error), "NotFoundError") == 0
                 ? 0
                 : wrong(chroma, failure);
@@ -327,12 +318,12 @@ int chroma_list(const struct Chroma *chroma, const struct ChromaCollection *coll
         if (r < 0)
                 return r;
         if (digests) {
-                metadatas = member(answer.body, "metadatas", json_type_array);
+                metadatas = json_typed_member(answer.body, "metadatas", json_type_array);
                 if (!metadatas)
                         return wrong(chroma, failure);
         }
-        return take_records(chroma, member(answer.body, "ids", json_type_array), metadatas,
-                ret_records, ret_n, failure);
+        return take_records(chroma, json_typed_member(answer.body, "ids", json_type_array),
+                metadatas, ret_records, ret_n, failure);
 }
 
 int chroma_upsert(const struct Chroma *chroma, const struct ChromaCollection *collection,
@@ -418,8 +409,8 @@ int chroma_query(const struct Chroma *chroma, const struct ChromaCollection *col
         if (r < 0)
                 return r;
         /* Both are lists with one list for each vector of the question. */
-        ids = member(answer.body, "ids", json_type_array);
-        metadatas = member(answer.body, "metadatas", json_type_array);
+        ids = json_typed_member(answer.body, "ids", json_type_array);
+        metadatas = json_typed_member(answer.body, "metadatas", json_type_array);
         if (!ids || !metadatas || json_object_array_length(ids) != 1 ||
                 json_object_array_length(metadatas) != 1)
                 return wrong(chroma, failure);

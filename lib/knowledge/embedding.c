@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lib/base/json-build.h"
+#include "lib/base/json-document.h"
 #include "lib/base/text.h"
 #include "lib/knowledge/vector-failure.h"
 
@@ -129,19 +130,9 @@ static int take_numbers(const struct Embedder *embedder, json_object *vector, si
         return any ? 0 : wrong(embedder, failure, "a vector of zeros");
 }
 
-static json_object *member(json_object *object, const char *name, enum json_type type) {
-        json_object *value;
-
-        return json_object_is_type(object, json_type_object) &&
-                        json_object_object_get_ex(object, name, &value) &&
-                        json_object_is_type(value, type)
-                ? value
-                : NULL;
-}
-
 /* Which text an entry is of: by its index, and by its place where it has none. */
 static size_t index_of(json_object *entry, size_t place, size_t n) {
-        json_object *index = member(entry, "index", json_type_int);
+        json_object *index = json_typed_member(entry, "index", json_type_int);
         int64_t value = index ? json_object_get_int64(index) : (int64_t) place;
 
         return value >= 0 && (uint64_t) value < n ? (size_t) value : n;
@@ -161,7 +152,7 @@ static int check_dimension(
 
 static int take(const struct Embedder *embedder, json_object *body, size_t n, size_t dimension,
         float **ret_values, size_t *ret_dimension, struct Failure *failure) {
-        json_object *data = member(body, "data", json_type_array);
+        json_object *data = json_typed_member(body, "data", json_type_array);
         _cleanup_free_ float *values = NULL;
         _cleanup_free_ bool *seen = calloc(n, sizeof *seen);
         int r;
@@ -175,7 +166,7 @@ static int take(const struct Embedder *embedder, json_object *body, size_t n, si
                         json_object_array_length(data), n);
         for (size_t i = 0; i < n; i++) {
                 json_object *entry = json_object_array_get_idx(data, i);
-                json_object *vector = member(entry, "embedding", json_type_array);
+                json_object *vector = json_typed_member(entry, "embedding", json_type_array);
                 size_t index = index_of(entry, i, n);
 
                 if (!vector || index == n || seen[index])

@@ -44,12 +44,6 @@ static int compare_weights(const void *a, const void *b) {
         return compare_ids(a, b);
 }
 
-static int compare_terms(const void *a, const void *b) {
-        const struct WeightedTerm *x = a, *y = b;
-
-        return x->id < y->id ? -1 : x->id > y->id;
-}
-
 static int collect(struct Candidates *candidates, const struct FeedbackChunk *chunk, double share) {
         struct PostingReader reader = posting_reader(chunk->vector, chunk->size);
         struct Posting posting;
@@ -156,7 +150,7 @@ static void mix(struct Candidates *candidates, struct WeightedTerm *terms, size_
                 else if (weight > 0)
                         terms[(*n_terms)++] = (struct WeightedTerm){ typical->id, weight };
         }
-        qsort(terms, *n_terms, sizeof *terms, compare_terms);
+        weighted_terms_sort(terms, *n_terms);
 }
 
 int feedback_add(sqlite3 *db, const struct Bm25 *bm25, const struct FeedbackChunk *chunks,

@@ -83,13 +83,6 @@ struct Index *index_close(struct Index *index) {
         return NULL;
 }
 
-/* What is bound only lives as long as the caller's call. */
-static void reset(sqlite3_stmt **statement) {
-        (void) sqlite3_reset(*statement);
-        (void) sqlite3_clear_bindings(*statement);
-}
-#define _cleanup_reset_ _cleanup_(reset)
-
 static int bind_text(sqlite3_stmt *statement, int parameter, const char *text) {
         return sqlite3_bind_text(statement, parameter, text, -1, SQLITE_STATIC);
 }

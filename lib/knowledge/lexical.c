@@ -83,12 +83,6 @@ static int compare_known(const void *a, const void *b) {
         return x->id < y->id ? -1 : x->id > y->id;
 }
 
-static int compare_terms(const void *a, const void *b) {
-        const struct WeightedTerm *x = a, *y = b;
-
-        return x->id < y->id ? -1 : x->id > y->id;
-}
-
 static int find_words(struct Search *search) {
         const struct PromptWords *words = search->words;
         _cleanup_statement_ sqlite3_stmt *statement = NULL;
@@ -125,9 +119,7 @@ static int find_words(struct Search *search) {
                 search->model->terms[i] =
                         (struct WeightedTerm){ search->known[i].id, search->known[i].idf };
         search->model->n_terms = search->n_known;
-        if (search->model->n_terms > 1)
-                qsort(search->model->terms, search->model->n_terms, sizeof *search->model->terms,
-                        compare_terms);
+        weighted_terms_sort(search->model->terms, search->model->n_terms);
         return 0;
 }
 

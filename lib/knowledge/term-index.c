@@ -89,12 +89,6 @@ struct TermIndex *term_index_close(struct TermIndex *index) {
         return NULL;
 }
 
-static void reset(sqlite3_stmt **statement) {
-        (void) sqlite3_reset(*statement);
-        (void) sqlite3_clear_bindings(*statement);
-}
-#define _cleanup_reset_ _cleanup_(reset)
-
 static int step(struct TermIndex *index, sqlite3_stmt *statement, struct Failure *failure) {
         return sqlite3_step(statement) == SQLITE_DONE
                 ? 0

@@ -35,12 +35,6 @@ void term_lists_close(struct TermLists *lists) {
         *lists = (struct TermLists){ 0 };
 }
 
-static void reset(sqlite3_stmt **statement) {
-        (void) sqlite3_reset(*statement);
-        (void) sqlite3_clear_bindings(*statement);
-}
-#define _cleanup_reset_ _cleanup_(reset)
-
 static int bind_place(
         sqlite3_stmt *statement, int64_t term, int64_t window, struct Failure *failure) {
         return sqlite3_bind_int64(statement, 1, term) != SQLITE_OK ||

@@ -3,6 +3,7 @@
 #include "lib/knowledge/term-vector.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #include "lib/knowledge/posting.h"
 
@@ -26,6 +27,17 @@ double bm25_idf(const struct Bm25 *bm25, uint64_t chunks) {
         double with = (double) chunks, without = bm25->chunks - with;
 
         return log1p(((without > 0 ? without : 0) + 0.5) / (with + 0.5));
+}
+
+static int compare_terms(const void *a, const void *b) {
+        const struct WeightedTerm *x = a, *y = b;
+
+        return x->id < y->id ? -1 : x->id > y->id;
+}
+
+void weighted_terms_sort(struct WeightedTerm *terms, size_t n) {
+        if (n > 1)
+                qsort(terms, n, sizeof *terms, compare_terms);
 }
 
 int term_vector_score(const void *vector, size_t size, const struct WeightedTerm *terms, size_t n,

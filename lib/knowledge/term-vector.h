@@ -26,6 +26,9 @@ struct WeightedTerm {
         double weight;
 };
 
+/* By id. */
+void weighted_terms_sort(struct WeightedTerm *terms, size_t n);
+
 /* Of one chunk; both sorted by id. -EBADMSG when `vector` is none. */
 int term_vector_score(const void *vector, size_t size, const struct WeightedTerm *terms, size_t n,
         const struct Bm25 *bm25, double *ret_score);
