@@ -145,19 +145,10 @@ static void free_list(char ***list) {
 }
 
 static char *directories_sql(const struct Project *project) {
-        char *text = NULL;
-        size_t size = 0;
-        FILE *sql = text_stream_open(&text, &size);
-
-        if (!sql)
-                return NULL;
-        (void) fputs("WITH ", sql);
-        scope_write(sql, project, 1);
-        (void) fputs(" SELECT DISTINCT " DOCUMENT_DIRECTORY " FROM scope CROSS JOIN documents"
-                     " WHERE documents.source = scope.source"
-                     " AND documents.path >= scope.low AND documents.path < scope.high",
-                sql);
-        return fclose(sql) == 0 ? text : NULL;
+        return scope_sql(project,
+                " SELECT DISTINCT " DOCUMENT_DIRECTORY " FROM scope CROSS JOIN documents"
+                " WHERE documents.source = scope.source"
+                " AND documents.path >= scope.low AND documents.path < scope.high");
 }
 
 /* NULL-terminated: the directories that the project's documents are in. */

@@ -3,12 +3,10 @@
 #include "lib/knowledge/lexical.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/sqlite.h"
-#include "lib/base/text-stream.h"
 #include "lib/knowledge/accumulator.h"
 #include "lib/knowledge/posting.h"
 #include "lib/knowledge/proximity.h"
@@ -126,20 +124,11 @@ static int find_words(struct Search *search) {
 /* The project. */
 
 static char *project_sql(const struct Project *project) {
-        char *text = NULL;
-        size_t size = 0;
-        FILE *sql = text_stream_open(&text, &size);
-
-        if (!sql)
-                return NULL;
-        (void) fputs("WITH ", sql);
-        scope_write(sql, project, 1);
-        (void) fputs(" SELECT chunks.id FROM scope CROSS JOIN documents CROSS JOIN chunks"
-                     " WHERE documents.source = scope.source"
-                     " AND documents.path >= scope.low AND documents.path < scope.high"
-                     " AND document_id = documents.id",
-                sql);
-        return fclose(sql) == 0 ? text : NULL;
+        return scope_sql(project,
+                " SELECT chunks.id FROM scope CROSS JOIN documents CROSS JOIN chunks"
+                " WHERE documents.source = scope.source"
+                " AND documents.path >= scope.low AND documents.path < scope.high"
+                " AND document_id = documents.id");
 }
 
 /* Costs what the project has. */

@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+#include "lib/base/text-stream.h"
+
 /* A root is two ranges of paths in binary order: the file "sub" itself (all from "sub" to before
  * "sub\1": a path holds no NUL), and what is below, from "sub/" to before "sub0", '0' being the
  * character after '/'. "sub2/x" and "sub.md" are in neither. */
@@ -25,6 +27,19 @@ void scope_write(FILE *sql, const struct Project *project, int first) {
         for (int i = first; i < last; i += PARAMETERS_PER_RANGE)
                 (void) fprintf(sql, "%s (?%d, ?%d, ?%d)", i > first ? "," : "", i, i + 1, i + 2);
         (void) fputc(')', sql);
+}
+
+char *scope_sql(const struct Project *project, const char *rest) {
+        char *text = NULL;
+        size_t size = 0;
+        FILE *sql = text_stream_open(&text, &size);
+
+        if (!sql)
+                return NULL;
+        (void) fputs("WITH ", sql);
+        scope_write(sql, project, 1);
+        (void) fputs(rest, sql);
+        return fclose(sql) == 0 ? text : NULL;
 }
 
 static int bind_text(sqlite3_stmt *statement, int index, const char *text, const char *suffix) {

@@ -16,5 +16,7 @@
  * scope_parameters() parameters, which are to be bound from `first` on. */
 void scope_write(FILE *sql, const struct Project *project, int first);
 int scope_parameters(const struct Project *project);
+/* "WITH", that, and `rest`, with parameters from 1 on; caller frees; NULL when memory ran out. */
+char *scope_sql(const struct Project *project, const char *rest);
 /* `project` must outlive the statement. -ENOMEM. */
 int scope_bind(sqlite3_stmt *statement, const struct Project *project, int first);

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "lib/base/lock.h"
-#include "lib/base/text-stream.h"
 #include "lib/knowledge/schema.h"
 #include "lib/knowledge/scope.h"
 
@@ -196,22 +195,13 @@ int store_counts(struct Store *store, struct StoreCounts *ret_counts, struct Fai
 }
 
 static char *project_counts_sql(const struct Project *project) {
-        char *text = NULL;
-        size_t size = 0;
-        FILE *sql = text_stream_open(&text, &size);
-
-        if (!sql)
-                return NULL;
-        (void) fputs("WITH ", sql);
-        scope_write(sql, project, 1);
         /* DISTINCT: roots may lie within each other. */
-        (void) fputs(", ids (id) AS (SELECT DISTINCT documents.id FROM scope CROSS JOIN documents"
-                     " WHERE documents.source = scope.source"
-                     " AND documents.path >= scope.low AND documents.path < scope.high)"
-                     " SELECT (SELECT count(*) FROM ids),"
-                     " (SELECT count(*) FROM ids CROSS JOIN chunks ON document_id = ids.id)",
-                sql);
-        return fclose(sql) == 0 ? text : NULL;
+        return scope_sql(project,
+                ", ids (id) AS (SELECT DISTINCT documents.id FROM scope CROSS JOIN documents"
+                " WHERE documents.source = scope.source"
+                " AND documents.path >= scope.low AND documents.path < scope.high)"
+                " SELECT (SELECT count(*) FROM ids),"
+                " (SELECT count(*) FROM ids CROSS JOIN chunks ON document_id = ids.id)");
 }
 
 int store_project_counts(struct Store *store, const struct Project *project,
