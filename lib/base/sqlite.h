@@ -59,6 +59,8 @@ DEFINE_POINTER_CLEANUP(sqlite3_stmt *, sqlite_finalize)
 
 /* For a statement that is kept: what is bound lives as long as the call that bound it. */
 static inline void sqlite_resetp(sqlite3_stmt **statement) {
+        if (!*statement)
+                return;
         (void) sqlite3_reset(*statement);
         (void) sqlite3_clear_bindings(*statement);
 }

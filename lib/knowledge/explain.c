@@ -84,20 +84,22 @@ static int explain_terms(sqlite3 *db, const struct LexicalModel *model, sqlite3_
         return r < 0 ? term_index_damaged(db, failure) : 0;
 }
 
-static int explain_proximity(const struct LexicalModel *model, const struct PromptWords *words,
-        const char *text, size_t size, struct Explanation *explanation) {
-        _cleanup_analyzer_ struct Analyzer *analyzer = NULL;
-        int r = analyzer_new(&analyzer);
+static int explain_proximity(struct IndexReader *reader, const struct LexicalModel *model,
+        const struct PromptWords *words, const char *text, size_t size,
+        struct Explanation *explanation) {
+        struct Analyzer *analyzer;
+        int r = index_reader_analyzer(reader, &analyzer);
 
         return r < 0 ? r
                      : proximity_bonus(
                                analyzer, words, model->idfs, text, size, &explanation->proximity);
 }
 
-int explain_chunk(sqlite3 *db, const struct LexicalModel *model, const struct PromptWords *words,
-        int64_t chunk, const char *text, size_t size, struct Explanation **ret_explanation,
-        struct Failure *failure) {
-        _cleanup_statement_ sqlite3_stmt *vector = NULL, *names = NULL;
+int explain_chunk(struct IndexReader *reader, const struct LexicalModel *model,
+        const struct PromptWords *words, int64_t chunk, const char *text, size_t size,
+        struct Explanation **ret_explanation, struct Failure *failure) {
+        sqlite3 *db = index_reader_database(reader);
+        sqlite3_stmt *vector _cleanup_reset_ = NULL, *names _cleanup_reset_ = NULL;
         _cleanup_explanation_ struct Explanation *explanation = calloc(1, sizeof *explanation);
         int r, code;
 
@@ -105,10 +107,11 @@ int explain_chunk(sqlite3 *db, const struct LexicalModel *model, const struct Pr
                 explanation->terms = calloc(model->n_terms + 1, sizeof *explanation->terms);
         if (!explanation || !explanation->terms)
                 return failure_out_of_memory(failure);
-        r = sqlite_prepare(
-                db, "SELECT data FROM chunk_terms WHERE chunk_id = ?1", &vector, failure);
+        r = index_reader_prepare(
+                reader, "SELECT data FROM chunk_terms WHERE chunk_id = ?1", &vector, failure);
         if (r >= 0)
-                r = sqlite_prepare(db, "SELECT term FROM terms WHERE id = ?1", &names, failure);
+                r = index_reader_prepare(
+                        reader, "SELECT term FROM terms WHERE id = ?1", &names, failure);
         if (r < 0)
                 return r;
         if (sqlite3_bind_int64(vector, 1, chunk) != SQLITE_OK)
@@ -123,7 +126,7 @@ int explain_chunk(sqlite3 *db, const struct LexicalModel *model, const struct Pr
         r = explain_terms(db, model, vector, names, explanation, failure);
         if (r < 0)
                 return r;
-        if (explain_proximity(model, words, text, size, explanation) < 0)
+        if (explain_proximity(reader, model, words, text, size, explanation) < 0)
                 return failure_out_of_memory(failure);
         if (explanation->n_terms > 1)
                 qsort(explanation->terms, explanation->n_terms, sizeof *explanation->terms,

@@ -25,9 +25,9 @@ struct Explanation {
 
 /* `text` is that of the chunk. *ret_explanation is NULL when the index does not know it (any more).
  * DATABASE_INVALID. */
-int explain_chunk(sqlite3 *db, const struct LexicalModel *model, const struct PromptWords *words,
-        int64_t chunk, const char *text, size_t size, struct Explanation **ret_explanation,
-        struct Failure *failure);
+int explain_chunk(struct IndexReader *reader, const struct LexicalModel *model,
+        const struct PromptWords *words, int64_t chunk, const char *text, size_t size,
+        struct Explanation **ret_explanation, struct Failure *failure);
 struct Explanation *explanation_free(struct Explanation *explanation);
 DEFINE_POINTER_CLEANUP(struct Explanation *, explanation_free)
 #define _cleanup_explanation_ _cleanup_(explanation_freep)

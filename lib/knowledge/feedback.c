@@ -91,10 +91,11 @@ static void gather(struct Candidates *candidates) {
 }
 
 /* By how rare it is; 0 takes it out. */
-static int weigh(sqlite3 *db, const struct Bm25 *bm25, struct Candidates *candidates,
+static int weigh(struct IndexReader *reader, const struct Bm25 *bm25, struct Candidates *candidates,
         struct Failure *failure) {
-        _cleanup_statement_ sqlite3_stmt *statement = NULL;
-        int r = sqlite_prepare(db,
+        sqlite3 *db = index_reader_database(reader);
+        sqlite3_stmt *statement _cleanup_reset_ = NULL;
+        int r = index_reader_prepare(reader,
                 "SELECT chunks, length(CAST(term AS BLOB)) FROM terms WHERE id = ?1", &statement,
                 failure);
 
@@ -153,8 +154,9 @@ static void mix(struct Candidates *candidates, struct WeightedTerm *terms, size_
         weighted_terms_sort(terms, *n_terms);
 }
 
-int feedback_add(sqlite3 *db, const struct Bm25 *bm25, const struct FeedbackChunk *chunks,
-        size_t n_chunks, struct WeightedTerm *terms, size_t *n_terms, struct Failure *failure) {
+int feedback_add(struct IndexReader *reader, const struct Bm25 *bm25,
+        const struct FeedbackChunk *chunks, size_t n_chunks, struct WeightedTerm *terms,
+        size_t *n_terms, struct Failure *failure) {
         _cleanup_(candidates_clear) struct Candidates candidates = { 0 };
         double sum = 0;
         int r = 0;
@@ -166,10 +168,10 @@ int feedback_add(sqlite3 *db, const struct Bm25 *bm25, const struct FeedbackChun
                 if (r == -ENOMEM)
                         return failure_out_of_memory(failure);
                 if (r < 0)
-                        return term_index_damaged(db, failure);
+                        return term_index_damaged(index_reader_database(reader), failure);
         }
         gather(&candidates);
-        r = weigh(db, bm25, &candidates, failure);
+        r = weigh(reader, bm25, &candidates, failure);
         if (r < 0)
                 return r;
         mix(&candidates, terms, n_terms);

@@ -8,9 +8,8 @@
  * mixed with the query as by Abdul-Jaleel et al., 2004 (RM3).
  */
 
-#include <sqlite3.h>
-
 #include "lib/base/failure.h"
+#include "lib/knowledge/index-reader.h"
 #include "lib/knowledge/term-vector.h"
 
 #define FEEDBACK_CHUNKS    5 /* that are taken to be what is wanted */
@@ -25,5 +24,6 @@ struct FeedbackChunk {
 
 /* `terms`, the prompt's words, sorted by id, become words of less weight and up to
  * FEEDBACK_TERMS_MAX more; there must be room for these. DATABASE_INVALID. */
-int feedback_add(sqlite3 *db, const struct Bm25 *bm25, const struct FeedbackChunk *chunks,
-        size_t n_chunks, struct WeightedTerm *terms, size_t *n_terms, struct Failure *failure);
+int feedback_add(struct IndexReader *reader, const struct Bm25 *bm25,
+        const struct FeedbackChunk *chunks, size_t n_chunks, struct WeightedTerm *terms,
+        size_t *n_terms, struct Failure *failure);

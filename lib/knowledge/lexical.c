@@ -30,7 +30,8 @@ struct Candidate {
 };
 
 struct Search {
-        sqlite3 *db;
+        struct IndexReader *reader;
+        sqlite3 *db; /* its */
         const struct PromptWords *words;
         const struct Project *project; /* maybe NULL */
         struct Failure *failure;
@@ -57,19 +58,18 @@ static void search_clear(struct Search *search) {
 /* Words. */
 
 static int read_totals(struct Search *search) {
-        int64_t chunks, length;
-        int r;
+        sqlite3_stmt *totals _cleanup_reset_ = NULL;
+        int r = index_reader_prepare(search->reader,
+                "SELECT (SELECT value FROM state WHERE key = 'index_chunks'),"
+                " (SELECT value FROM state WHERE key = 'index_length')",
+                &totals, search->failure);
 
-        r = sqlite_query_int64(search->db,
-                "SELECT coalesce((SELECT value FROM state WHERE key = 'index_chunks'), 0)", &chunks,
-                search->failure);
-        if (r >= 0)
-                r = sqlite_query_int64(search->db,
-                        "SELECT coalesce((SELECT value FROM state WHERE key = 'index_length'), 0)",
-                        &length, search->failure);
         if (r < 0)
                 return r;
-        bm25_set(&search->model->bm25, (uint64_t) chunks, (uint64_t) length);
+        if (sqlite3_step(totals) != SQLITE_ROW)
+                return sqlite_failure(search->db, search->failure, "read the index");
+        bm25_set(&search->model->bm25, (uint64_t) sqlite3_column_int64(totals, 0),
+                (uint64_t) sqlite3_column_int64(totals, 1));
         return 0;
 }
 
@@ -83,8 +83,8 @@ static int compare_known(const void *a, const void *b) {
 
 static int find_words(struct Search *search) {
         const struct PromptWords *words = search->words;
-        _cleanup_statement_ sqlite3_stmt *statement = NULL;
-        int r = sqlite_prepare(search->db, "SELECT id, chunks FROM terms WHERE term = ?1",
+        sqlite3_stmt *statement _cleanup_reset_ = NULL;
+        int r = index_reader_prepare(search->reader, "SELECT id, chunks FROM terms WHERE term = ?1",
                 &statement, search->failure);
 
         for (size_t i = 0; r >= 0 && i < words->n_words; i++) {
@@ -228,7 +228,7 @@ static void take_candidate(void *userdata, int64_t id, float sum) {
 }
 
 static int find_candidates(struct Search *search, size_t top_k) {
-        _cleanup_statement_ sqlite3_stmt *lists = NULL;
+        sqlite3_stmt *lists _cleanup_reset_ = NULL;
         uint64_t read = 0, enough = (uint64_t) search->model->bm25.chunks / LEXICAL_POSTINGS_SHARE;
         int r;
 
@@ -238,7 +238,7 @@ static int find_candidates(struct Search *search, size_t top_k) {
                 return failure_out_of_memory(search->failure);
         r = search->project ? restrict_to_project(search) : 0;
         if (r >= 0)
-                r = sqlite_prepare(search->db,
+                r = index_reader_prepare(search->reader,
                         "SELECT window, data FROM postings WHERE term_id = ?1 AND window >= ?2",
                         &lists, search->failure);
         for (size_t i = 0; r >= 0 && i < search->n_known; i++) {
@@ -274,9 +274,9 @@ static int keep_vector(
 }
 
 static int read_vectors(struct Search *search) {
-        _cleanup_statement_ sqlite3_stmt *statement = NULL;
-        int r = sqlite_prepare(search->db, "SELECT data FROM chunk_terms WHERE chunk_id = ?1",
-                &statement, search->failure);
+        sqlite3_stmt *statement _cleanup_reset_ = NULL;
+        int r = index_reader_prepare(search->reader,
+                "SELECT data FROM chunk_terms WHERE chunk_id = ?1", &statement, search->failure);
 
         for (size_t i = 0; r >= 0 && i < search->n; i++) {
                 struct Candidate *candidate = &search->candidates[i];
@@ -330,24 +330,24 @@ static int add_feedback(struct Search *search) {
                         .size = search->candidates[n].size,
                         .score = search->candidates[n].rank.score,
                 };
-        return feedback_add(search->db, &search->model->bm25, chunks, n, search->model->terms,
+        return feedback_add(search->reader, &search->model->bm25, chunks, n, search->model->terms,
                 &search->model->n_terms, search->failure);
 }
 
 /* The best are read, as they stand there. */
 static int add_proximity(struct Search *search, size_t top_k) {
         size_t n = top_k > CLOSE_LOOK_MAX / 2 ? CLOSE_LOOK_MAX : 2 * top_k;
-        _cleanup_statement_ sqlite3_stmt *statement = NULL;
-        _cleanup_analyzer_ struct Analyzer *analyzer = NULL;
+        sqlite3_stmt *statement _cleanup_reset_ = NULL;
+        struct Analyzer *analyzer;
         int r;
 
         if (search->n_known < 2)
                 return 0;
-        r = sqlite_prepare(search->db, "SELECT content FROM chunks WHERE id = ?1", &statement,
-                search->failure);
+        r = index_reader_prepare(search->reader, "SELECT content FROM chunks WHERE id = ?1",
+                &statement, search->failure);
         if (r < 0)
                 return r;
-        if (analyzer_new(&analyzer) < 0)
+        if (index_reader_analyzer(search->reader, &analyzer) < 0)
                 return failure_out_of_memory(search->failure);
         n = n < search->n ? n : search->n;
         for (size_t i = 0; i < n; i++) {
@@ -405,10 +405,12 @@ static int rank(struct Search *search, size_t top_k) {
         return r < 0 ? r : add_proximity(search, top_k);
 }
 
-int lexical_rank(sqlite3 *db, const struct Project *project, const struct PromptWords *words,
-        size_t top_k, struct Ranking *ret_ranking, struct Failure *failure) {
+int lexical_rank(struct IndexReader *reader, const struct Project *project,
+        const struct PromptWords *words, size_t top_k, struct Ranking *ret_ranking,
+        struct Failure *failure) {
         _cleanup_(search_clear) struct Search search = {
-                .db = db,
+                .reader = reader,
+                .db = index_reader_database(reader),
                 .words = words,
                 .project = project,
                 .failure = failure,

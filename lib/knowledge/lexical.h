@@ -12,12 +12,12 @@
  * that a search without these limits finds.)
  */
 
-#include <sqlite3.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "lib/base/failure.h"
 #include "lib/knowledge/feedback.h"
+#include "lib/knowledge/index-reader.h"
 #include "lib/knowledge/prompt-words.h"
 #include "lib/knowledge/registry.h"
 
@@ -50,6 +50,7 @@ struct Ranking {
 
 /* The best `top_k` chunks, of the project only when there is one. There must be at least one word.
  */
-int lexical_rank(sqlite3 *db, const struct Project *project, const struct PromptWords *words,
-        size_t top_k, struct Ranking *ret_ranking, struct Failure *failure);
+int lexical_rank(struct IndexReader *reader, const struct Project *project,
+        const struct PromptWords *words, size_t top_k, struct Ranking *ret_ranking,
+        struct Failure *failure);
 void ranking_done(struct Ranking *ranking);

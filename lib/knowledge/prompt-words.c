@@ -6,8 +6,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include "lib/knowledge/analyzer.h"
-
 /* Sorted. Each is in so many chunks that it tells nothing about any of them. */
 static const char *const common_words[] = { "a", "about", "an", "and", "are", "as", "at", "be",
         "been", "but", "by", "can", "could", "did", "do", "does", "for", "from", "had", "has",
@@ -71,14 +69,14 @@ static int take_term(void *userdata, const char *term, size_t size, size_t start
         return 0;
 }
 
-int prompt_words_find(const char *prompt, struct PromptWords **ret_words, struct Failure *failure) {
+int prompt_words_find(struct Analyzer *analyzer, const char *prompt, struct PromptWords **ret_words,
+        struct Failure *failure) {
         _cleanup_prompt_words_ struct PromptWords *words = calloc(1, sizeof *words);
-        _cleanup_analyzer_ struct Analyzer *analyzer = NULL;
         struct Search search = { .prompt = prompt, .words = words };
         size_t size = strlen(prompt);
         int r;
 
-        if (!words || analyzer_new(&analyzer) < 0)
+        if (!words)
                 return failure_out_of_memory(failure);
         r = analyze(analyzer, ANALYZE_QUERY, prompt, size, take_term, &search);
         if (r >= 0 && words->n_words == 0) {

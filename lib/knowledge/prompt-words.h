@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "lib/base/failure.h"
+#include "lib/knowledge/analyzer.h"
 
 #define PROMPT_WORDS_MAX 64
 
@@ -25,7 +26,8 @@ struct PromptWords {
 };
 
 /* Very common English words are left out as long as others remain. */
-int prompt_words_find(const char *prompt, struct PromptWords **ret_words, struct Failure *failure);
+int prompt_words_find(struct Analyzer *analyzer, const char *prompt, struct PromptWords **ret_words,
+        struct Failure *failure);
 struct PromptWords *prompt_words_free(struct PromptWords *words);
 DEFINE_POINTER_CLEANUP(struct PromptWords *, prompt_words_free)
 #define _cleanup_prompt_words_ _cleanup_(prompt_words_freep)

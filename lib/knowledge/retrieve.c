@@ -24,22 +24,22 @@ struct Reader {
 };
 
 static void reader_done(struct Reader *reader) {
-        sqlite_finalize(reader->chunk);
-        sqlite_finalize(reader->headings);
+        sqlite_resetp(&reader->chunk);
+        sqlite_resetp(&reader->headings);
 }
 
-static int reader_prepare(struct Reader *reader) {
+static int reader_prepare(struct Reader *reader, struct IndexReader *index) {
         int r;
 
-        r = sqlite_prepare(reader->db,
+        r = index_reader_prepare(index,
                 "SELECT 'sources/' || source || '/' || path, chunks.title, heading_path,"
                 " start_line, end_line, char_count, content, document_id, ordinal"
                 " FROM chunks JOIN documents ON documents.id = document_id WHERE chunks.id = ?1",
                 &reader->chunk, reader->failure);
         if (r < 0)
                 return r;
-        return sqlite_prepare(
-                reader->db, "SELECT value FROM json_each(?1)", &reader->headings, reader->failure);
+        return index_reader_prepare(
+                index, "SELECT value FROM json_each(?1)", &reader->headings, reader->failure);
 }
 
 static char *column_copy(sqlite3_stmt *statement, int column, size_t *ret_size) {
@@ -116,12 +116,15 @@ static int read_chunk(struct Reader *reader, const struct Rank *rank, struct Chu
         return read_headings(reader, sqlite3_column_value(row, 2), &chunk->heading_path);
 }
 
-static int read_chunks(sqlite3 *db, const struct Ranking *ranking, struct Retrieval *retrieval,
-        struct Failure *failure) {
-        _cleanup_(reader_done) struct Reader reader = { .db = db, .failure = failure };
+static int read_chunks(struct IndexReader *index, const struct Ranking *ranking,
+        struct Retrieval *retrieval, struct Failure *failure) {
+        _cleanup_(reader_done) struct Reader reader = {
+                .db = index_reader_database(index),
+                .failure = failure,
+        };
         int r;
 
-        r = reader_prepare(&reader);
+        r = reader_prepare(&reader, index);
         if (r < 0)
                 return r;
         retrieval->chunks = calloc(ranking->n + 1, sizeof *retrieval->chunks);
@@ -136,10 +139,11 @@ static int read_chunks(sqlite3 *db, const struct Ranking *ranking, struct Retrie
         return 0;
 }
 
-static int search(sqlite3 *db, const struct Project *project, const struct PromptWords *words,
-        size_t top_k, const struct VectorHits *hits, struct Retrieval *retrieval,
-        struct Failure *failure) {
+static int search(struct IndexReader *index, const struct Project *project,
+        const struct PromptWords *words, size_t top_k, const struct VectorHits *hits,
+        struct Retrieval *retrieval, struct Failure *failure) {
         _cleanup_(ranking_done) struct Ranking ranking = { 0 };
+        sqlite3 *db = index_reader_database(index);
         int r;
 
         /* One read transaction: what was ranked is what is read. */
@@ -150,13 +154,13 @@ static int search(sqlite3 *db, const struct Project *project, const struct Promp
 
         if (words->n_words > 0)
                 r = lexical_rank(
-                        transaction, project, words, hybrid_depth(hits, top_k), &ranking, failure);
+                        index, project, words, hybrid_depth(hits, top_k), &ranking, failure);
         if (r >= 0)
                 r = hybrid_fuse(transaction, project, hits, top_k, &ranking, retrieval, failure);
         if (r < 0)
                 return r;
         retrieval->candidates = ranking.candidates;
-        return read_chunks(transaction, &ranking, retrieval, failure);
+        return read_chunks(index, &ranking, retrieval, failure);
 }
 
 struct Deadline {
@@ -171,15 +175,16 @@ static int check_deadline(void *userdata) {
         return deadline->missed;
 }
 
-static int search_within(sqlite3 *db, const struct Project *project,
+static int search_within(struct IndexReader *index, const struct Project *project,
         const struct PromptWords *words, size_t top_k, uint64_t timeout_ms,
         const struct VectorHits *hits, struct Retrieval *retrieval, struct Failure *failure) {
         struct Deadline deadline = { .at = monotonic_ms() + timeout_ms };
         _cleanup_failure_ struct Failure cause = { 0 };
+        sqlite3 *db = index_reader_database(index);
         int r;
 
         sqlite3_progress_handler(db, DEADLINE_CHECK_STEPS, check_deadline, &deadline);
-        r = search(db, project, words, top_k, hits, retrieval, &cause);
+        r = search(index, project, words, top_k, hits, retrieval, &cause);
         sqlite3_progress_handler(db, 0, NULL, NULL);
         if (r < 0 && deadline.missed)
                 return failure_set(failure, EVENT_QUERY_TIMEOUT, ETIMEDOUT, NULL,
@@ -205,25 +210,35 @@ static int say_cut(struct Retrieval *retrieval) {
         return 0;
 }
 
+static int find_words(struct IndexReader *index, const char *prompt, struct PromptWords **ret_words,
+        struct Failure *failure) {
+        struct Analyzer *analyzer;
+
+        return index_reader_analyzer(index, &analyzer) < 0
+                ? failure_out_of_memory(failure)
+                : prompt_words_find(analyzer, prompt, ret_words, failure);
+}
+
 int retrieve_within(struct Store *store, const struct Project *project, const char *prompt,
         size_t top_k, uint64_t timeout_ms, const struct VectorHits *hits,
         struct Retrieval **ret_retrieval, struct Failure *failure) {
         _cleanup_retrieval_ struct Retrieval *retrieval = calloc(1, sizeof *retrieval);
         _cleanup_prompt_words_ struct PromptWords *words = NULL;
-        sqlite3 *db = store_database(store);
+        struct IndexReader *index = store_index_reader(store);
         int r;
 
         if (!retrieval)
                 return failure_out_of_memory(failure);
         retrieval->mode = "lexical";
 
-        r = prompt_words_find(prompt, &words, failure);
+        r = find_words(index, prompt, &words, failure);
         if (r < 0)
                 return r;
         if (words->cut && say_cut(retrieval) < 0)
                 return failure_out_of_memory(failure);
         if (words->n_words > 0 || hits) {
-                r = search_within(db, project, words, top_k, timeout_ms, hits, retrieval, failure);
+                r = search_within(
+                        index, project, words, top_k, timeout_ms, hits, retrieval, failure);
                 if (r < 0)
                         return r;
         }
@@ -238,9 +253,11 @@ int retrieve(struct Store *store, const struct Project *project, const char *pro
                 store, project, prompt, top_k, RETRIEVE_TIMEOUT_MS, NULL, ret_retrieval, failure);
 }
 
-static int explain(sqlite3 *db, const struct Project *project, const struct PromptWords *words,
-        size_t top_k, struct Retrieval *retrieval, struct Failure *failure) {
+static int explain(struct IndexReader *index, const struct Project *project,
+        const struct PromptWords *words, size_t top_k, struct Retrieval *retrieval,
+        struct Failure *failure) {
         _cleanup_(ranking_done) struct Ranking ranking = { 0 };
+        sqlite3 *db = index_reader_database(index);
         int r;
 
         r = sqlite_execute(db, "BEGIN", failure);
@@ -248,11 +265,11 @@ static int explain(sqlite3 *db, const struct Project *project, const struct Prom
                 return r;
         sqlite3 *transaction _cleanup_rollback_ = db;
 
-        r = lexical_rank(transaction, project, words, top_k, &ranking, failure);
+        r = lexical_rank(index, project, words, top_k, &ranking, failure);
         for (size_t i = 0; r >= 0 && i < retrieval->n_chunks; i++) {
                 struct Chunk *chunk = &retrieval->chunks[i];
 
-                r = explain_chunk(transaction, ranking.model, words, chunk->id, chunk->content,
+                r = explain_chunk(index, ranking.model, words, chunk->id, chunk->content,
                         chunk->content_size, &chunk->explanation, failure);
         }
         return r;
@@ -261,12 +278,13 @@ static int explain(sqlite3 *db, const struct Project *project, const struct Prom
 int retrieve_explain(struct Store *store, const struct Project *project, const char *prompt,
         size_t top_k, struct Retrieval *retrieval, struct Failure *failure) {
         _cleanup_prompt_words_ struct PromptWords *words = NULL;
+        struct IndexReader *index = store_index_reader(store);
         int r;
 
-        r = prompt_words_find(prompt, &words, failure);
+        r = find_words(index, prompt, &words, failure);
         if (r < 0 || words->n_words == 0)
                 return r;
-        return explain(store_database(store), project, words, top_k, retrieval, failure);
+        return explain(index, project, words, top_k, retrieval, failure);
 }
 
 static void free_strings(char **strings) {

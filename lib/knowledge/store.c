@@ -21,6 +21,7 @@
 struct Store {
         struct Lock *lock; /* NULL on read-only media */
         sqlite3 *db;
+        struct IndexReader *index_reader;
 };
 
 /* With the names on disk before anything is committed below them. */
@@ -123,6 +124,8 @@ int store_open(const struct Operation *operation, enum SqliteMode mode, struct S
         r = prepare_database(store->db, mode, failure);
         if (r < 0)
                 return r;
+        if (index_reader_new(store->db, &store->index_reader) < 0)
+                return failure_out_of_memory(failure);
 
         *ret_store = STEAL(store);
         return 0;
@@ -139,6 +142,7 @@ bool store_has_moved(struct Store *store) {
 struct Store *store_close(struct Store *store) {
         if (!store)
                 return NULL;
+        (void) index_reader_free(store->index_reader);
         sqlite_close(store->db);
         lock_release(store->lock);
         free(store);
@@ -147,6 +151,10 @@ struct Store *store_close(struct Store *store) {
 
 sqlite3 *store_database(struct Store *store) {
         return store->db;
+}
+
+struct IndexReader *store_index_reader(struct Store *store) {
+        return store->index_reader;
 }
 
 /* Of a table that something beside AtoCore may have put into the database. */

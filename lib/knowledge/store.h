@@ -11,6 +11,7 @@
 
 #include "lib/base/operation.h"
 #include "lib/base/sqlite.h"
+#include "lib/knowledge/index-reader.h"
 #include "lib/knowledge/registry.h"
 
 struct Store;
@@ -29,6 +30,7 @@ DEFINE_POINTER_CLEANUP(struct Store *, store_close)
 #define _cleanup_store_ _cleanup_(store_closep)
 
 sqlite3 *store_database(struct Store *store);
+struct IndexReader *store_index_reader(struct Store *store);
 
 struct StoreCounts {
         uint64_t documents;

@@ -17,6 +17,7 @@
 #include "lib/base/file-io.h"
 #include "lib/base/sqlite.h"
 #include "lib/base/utf8.h"
+#include "lib/knowledge/prompt-words.h"
 #include "lib/knowledge/store.h"
 #include "lib/knowledge/term-index.h"
 
@@ -108,6 +109,16 @@ static inline void fixture_index_chunk(
         if (r >= 0)
                 r = term_index_add(index, chunk, text, &f->failure);
         assert_success(f, r < 0 ? r : term_index_apply(index, &f->failure));
+}
+
+/* Released with prompt_words_free(). */
+static inline struct PromptWords *fixture_words(const char *prompt) {
+        _cleanup_analyzer_ struct Analyzer *analyzer = NULL;
+        struct PromptWords *words;
+
+        assert_int_equal(analyzer_new(&analyzer), 0);
+        assert_int_equal(prompt_words_find(analyzer, prompt, &words, NULL), 0);
+        return words;
 }
 
 static inline char *fixture_path(struct StoreFixture *f, int64_t document) {

@@ -81,7 +81,7 @@ static double weight_of(const struct Best *best, int64_t id) {
 
 static void add(struct StoreFixture *f, struct Best *best, size_t n_chunks) {
         assert_success(f,
-                feedback_add(store_database(f->store), &best->bm25, best->chunks, n_chunks,
+                feedback_add(store_index_reader(f->store), &best->bm25, best->chunks, n_chunks,
                         best->terms, &best->n_terms, &f->failure));
 }
 
@@ -180,7 +180,7 @@ static void test_what_is_no_vector_is_told(void **state) {
         struct Best *best = best_new();
 
         best->chunks[1] = (struct FeedbackChunk){ .vector = "\x05", .size = 1, .score = 1 };
-        assert_int_equal(feedback_add(store_database(f->store), &best->bm25, best->chunks, 3,
+        assert_int_equal(feedback_add(store_index_reader(f->store), &best->bm25, best->chunks, 3,
                                  best->terms, &best->n_terms, &f->failure),
                 -EBADMSG);
         assert_int_equal(f->failure.event, EVENT_DATABASE_INVALID);

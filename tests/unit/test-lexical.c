@@ -13,13 +13,12 @@ static char vault[] = "vault";
 
 static struct Ranking rank(
         struct StoreFixture *f, const struct Project *project, const char *prompt, size_t top_k) {
-        _cleanup_prompt_words_ struct PromptWords *words = NULL;
+        _cleanup_prompt_words_ struct PromptWords *words = fixture_words(prompt);
         struct Ranking ranking = { 0 };
 
-        assert_success(f, prompt_words_find(prompt, &words, &f->failure));
         assert_success(f,
-                lexical_rank(
-                        store_database(f->store), project, words, top_k, &ranking, &f->failure));
+                lexical_rank(store_index_reader(f->store), project, words, top_k, &ranking,
+                        &f->failure));
         assert_true(ranking.n <= top_k && ranking.n <= ranking.candidates);
         for (size_t i = 1; i < ranking.n; i++)
                 assert_true(ranking.best[i - 1].score > ranking.best[i].score ||

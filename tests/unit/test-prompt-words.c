@@ -14,9 +14,11 @@
 #include "lib/base/cleanup.h"
 
 static struct PromptWords *find(const char *prompt) {
+        _cleanup_analyzer_ struct Analyzer *analyzer = NULL;
         struct PromptWords *words = NULL;
 
-        assert_int_equal(prompt_words_find(prompt, &words, NULL), 0);
+        assert_int_equal(analyzer_new(&analyzer), 0);
+        assert_int_equal(prompt_words_find(analyzer, prompt, &words, NULL), 0);
         return words;
 }
 

@@ -9,11 +9,10 @@
 
 /* Of which each word is worth 2, 4, 6 … */
 static double bonus(const char *prompt, const char *text) {
-        _cleanup_prompt_words_ struct PromptWords *words = NULL;
+        _cleanup_prompt_words_ struct PromptWords *words = fixture_words(prompt);
         _cleanup_analyzer_ struct Analyzer *analyzer = NULL;
         double idfs[PROMPT_WORDS_MAX], result = -1;
 
-        assert_int_equal(prompt_words_find(prompt, &words, NULL), 0);
         assert_int_equal(analyzer_new(&analyzer), 0);
         for (size_t i = 0; i < PROMPT_WORDS_MAX; i++)
                 idfs[i] = 2.0 * (double) (i + 1);
@@ -50,13 +49,12 @@ static void test_a_word_alone_has_no_neighbour(void **state) {
 }
 
 static void test_what_the_index_does_not_know_is_worth_nothing(void **state) {
-        _cleanup_prompt_words_ struct PromptWords *words = NULL;
+        _cleanup_prompt_words_ struct PromptWords *words = fixture_words("one two three");
         _cleanup_analyzer_ struct Analyzer *analyzer = NULL;
         const double idfs[PROMPT_WORDS_MAX] = { 3, 0, 3 };
         double result = -1;
 
         (void) state;
-        assert_int_equal(prompt_words_find("one two three", &words, NULL), 0);
         assert_int_equal(analyzer_new(&analyzer), 0);
         assert_int_equal(proximity_bonus(analyzer, words, idfs, "one two three", 13, &result), 0);
         assert_true(fabs(result) < 1e-9);

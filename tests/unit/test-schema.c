@@ -216,11 +216,12 @@ static sqlite3 *create_first_version(struct StoreFixture *f) {
 
 static void expect_found(
         struct StoreFixture *f, sqlite3 *db, const char *prompt, const int64_t *ids, size_t n) {
-        _cleanup_prompt_words_ struct PromptWords *words = NULL;
+        _cleanup_prompt_words_ struct PromptWords *words = fixture_words(prompt);
+        _cleanup_index_reader_ struct IndexReader *reader = NULL;
         _cleanup_(ranking_done) struct Ranking ranking = { 0 };
 
-        assert_success(f, prompt_words_find(prompt, &words, &f->failure));
-        assert_success(f, lexical_rank(db, NULL, words, 10, &ranking, &f->failure));
+        assert_int_equal(index_reader_new(db, &reader), 0);
+        assert_success(f, lexical_rank(reader, NULL, words, 10, &ranking, &f->failure));
         assert_int_equal(ranking.n, n);
         for (size_t i = 0; i < n; i++)
                 assert_int_equal(ranking.best[i].id, ids[i]);

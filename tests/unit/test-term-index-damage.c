@@ -28,12 +28,10 @@ static int damage_setup(void **state) {
 }
 
 static int ask(struct StoreFixture *f, const char *prompt, struct Failure *failure) {
-        _cleanup_prompt_words_ struct PromptWords *words = NULL;
+        _cleanup_prompt_words_ struct PromptWords *words = fixture_words(prompt);
         _cleanup_(ranking_done) struct Ranking ranking = { 0 };
-        int r = prompt_words_find(prompt, &words, failure);
 
-        return r < 0 ? r
-                     : lexical_rank(store_database(f->store), NULL, words, 10, &ranking, failure);
+        return lexical_rank(store_index_reader(f->store), NULL, words, 10, &ranking, failure);
 }
 
 static int remove_document(struct StoreFixture *f, struct Failure *failure) {

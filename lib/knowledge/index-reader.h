@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What asking the index takes, kept from one question to the next: prepared statements, and an
+ * analyzer with the words that it has met. It belongs to a connection, and to its thread.
+ */
+
+#include <sqlite3.h>
+
+#include "lib/base/failure.h"
+#include "lib/knowledge/analyzer.h"
+
+struct IndexReader;
+
+/* `db` must outlive it. -ENOMEM. */
+int index_reader_new(sqlite3 *db, struct IndexReader **ret_reader);
+struct IndexReader *index_reader_free(struct IndexReader *reader);
+DEFINE_POINTER_CLEANUP(struct IndexReader *, index_reader_free)
+#define _cleanup_index_reader_ _cleanup_(index_reader_freep)
+
+sqlite3 *index_reader_database(struct IndexReader *reader);
+
+/* A statement of `sql`, a literal, prepared the first time. The caller resets it after each use
+ * (`_cleanup_reset_`), and does not use it twice at the same time. */
+int index_reader_prepare(struct IndexReader *reader, const char *sql, sqlite3_stmt **ret_statement,
+        struct Failure *failure);
+
+/* -ENOMEM. The reader's own. */
+int index_reader_analyzer(struct IndexReader *reader, struct Analyzer **ret_analyzer);
