@@ -115,36 +115,117 @@ int accumulator_window(struct Accumulator *accumulator, int64_t number, float **
         return 0;
 }
 
-static bool is_allowed(const struct Window *window, size_t i) {
-        return !window->allowed || (window->allowed[i / 64] >> i % 64 & 1);
+/* The sums of a window, those that do not count set to 0; NULL: none counts. */
+static const float *settle(struct Accumulator *accumulator, struct Window *window) {
+        float *sums = window->sums;
+
+        if (!accumulator->restricted)
+                return sums;
+        if (!window->allowed)
+                return NULL;
+        for (size_t i = 0; sums && i < TERM_WINDOW; i++)
+                if (!(window->allowed[i / 64] >> i % 64 & 1))
+                        sums[i] = 0;
+        return sums;
 }
 
-/* The sums of a window that counts at all. */
-static const float *sums_of(const struct Accumulator *accumulator, const struct Window *window) {
-        return accumulator->restricted && !window->allowed ? NULL : window->sums;
+/* Blocks, as nearly all sums of most windows are 0 or too small, and a processor compares many at
+ * once. */
+#define BLOCK 32
+
+static unsigned count_above(const float *block, float floor) {
+        unsigned n = 0;
+
+        for (size_t i = 0; i < BLOCK; i++)
+                n += block[i] > floor;
+        return n;
 }
 
-size_t accumulator_count(const struct Accumulator *accumulator, size_t enough) {
+size_t accumulator_count(struct Accumulator *accumulator, size_t enough) {
         size_t n = 0;
 
         for (size_t w = 0; w < accumulator->n && n < enough; w++) {
-                const struct Window *window = &accumulator->windows[w];
-                const float *sums = sums_of(accumulator, window);
+                const float *sums = settle(accumulator, &accumulator->windows[w]);
 
-                for (size_t i = 0; sums && i < TERM_WINDOW; i++)
-                        n += sums[i] > 0 && is_allowed(window, i);
+                for (size_t i = 0; sums && i < TERM_WINDOW && n < enough; i += BLOCK)
+                        n += count_above(sums + i, 0);
         }
         return n < enough ? n : enough;
 }
 
-void accumulator_each(const struct Accumulator *accumulator,
-        void (*take)(void *userdata, int64_t id, float sum), void *userdata) {
-        for (size_t w = 0; w < accumulator->n; w++) {
-                const struct Window *window = &accumulator->windows[w];
-                const float *sums = sums_of(accumulator, window);
+/* The best so far are a heap whose root is the worst of them. */
 
-                for (size_t i = 0; sums && i < TERM_WINDOW; i++)
-                        if (sums[i] > 0 && is_allowed(window, i))
-                                take(userdata, window->number * TERM_WINDOW + (int64_t) i, sums[i]);
+static bool is_worse(const struct Sum *a, const struct Sum *b) {
+        return a->sum < b->sum || (a->sum == b->sum && a->id > b->id);
+}
+
+static void sift_down(struct Sum *heap, size_t n, size_t at) {
+        struct Sum moved = heap[at];
+        size_t child;
+
+        while ((child = 2 * at + 1) < n) {
+                if (child + 1 < n && is_worse(&heap[child + 1], &heap[child]))
+                        child++;
+                if (!is_worse(&heap[child], &moved))
+                        break;
+                heap[at] = heap[child];
+                at = child;
         }
+        heap[at] = moved;
+}
+
+static void make_heap(struct Sum *heap, size_t n) {
+        for (size_t at = n / 2; at > 0; at--)
+                sift_down(heap, n, at - 1);
+}
+
+struct Best {
+        struct Sum *sums;
+        size_t n, room;
+        float floor; /* what is not above it is none of them */
+};
+
+/* Ids ascend: of two equal sums the one that is there is the better one. */
+static void take(struct Best *best, int64_t id, float sum) {
+        if (best->n < best->room) {
+                best->sums[best->n++] = (struct Sum){ id, sum };
+                if (best->n < best->room)
+                        return;
+                make_heap(best->sums, best->n);
+        } else {
+                best->sums[0] = (struct Sum){ id, sum };
+                sift_down(best->sums, best->n, 0);
+        }
+        best->floor = best->sums[0].sum;
+}
+
+size_t accumulator_best(
+        struct Accumulator *accumulator, struct Sum *sums, size_t n, uint64_t *ret_found) {
+        struct Best best = { .sums = sums, .room = n };
+        uint64_t found = 0;
+
+        for (size_t w = 0; w < accumulator->n; w++) {
+                struct Window *window = &accumulator->windows[w];
+                const float *all = settle(accumulator, window);
+
+                for (size_t i = 0; all && i < TERM_WINDOW; i += BLOCK) {
+                        found += count_above(all + i, 0);
+                        if (count_above(all + i, best.floor) == 0)
+                                continue;
+                        for (size_t k = i; k < i + BLOCK; k++)
+                                if (all[k] > best.floor)
+                                        take(&best, window->number * TERM_WINDOW + (int64_t) k,
+                                                all[k]);
+                }
+        }
+        make_heap(sums, best.n);
+        for (size_t last = best.n; last > 1; last--) {
+                struct Sum worst = sums[0];
+
+                sums[0] = sums[last - 1];
+                sums[last - 1] = worst;
+                sift_down(sums, last - 1, 0);
+        }
+        *ret_found = found;
+        return best.n;
 }

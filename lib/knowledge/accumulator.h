@@ -29,7 +29,14 @@ int64_t accumulator_window_from(const struct Accumulator *accumulator, int64_t f
 int accumulator_window(struct Accumulator *accumulator, int64_t window, float **ret_sums);
 
 /* How many ids have a sum above 0; it stops counting at `enough`. */
-size_t accumulator_count(const struct Accumulator *accumulator, size_t enough);
-/* Calls back for each id with a sum above 0, in ascending order. */
-void accumulator_each(const struct Accumulator *accumulator,
-        void (*take)(void *userdata, int64_t id, float sum), void *userdata);
+size_t accumulator_count(struct Accumulator *accumulator, size_t enough);
+
+struct Sum {
+        int64_t id;
+        float sum;
+};
+
+/* The largest sums above 0, `n` (> 0) at most, the largest first and among equals the lower id.
+ * Returns how many these are; *ret_found is how many ids have a sum above 0 at all. */
+size_t accumulator_best(
+        struct Accumulator *accumulator, struct Sum *sums, size_t n, uint64_t *ret_found);

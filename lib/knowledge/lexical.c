@@ -8,8 +8,8 @@
 
 #include "lib/base/sqlite.h"
 #include "lib/knowledge/accumulator.h"
+#include "lib/knowledge/close-look.h"
 #include "lib/knowledge/posting.h"
-#include "lib/knowledge/proximity.h"
 #include "lib/knowledge/scope.h"
 #include "lib/knowledge/term-index.h"
 
@@ -21,12 +21,6 @@ struct Known {
         int64_t id;
         uint64_t chunks; /* that it is in */
         double idf;
-};
-
-struct Candidate {
-        struct Rank rank;
-        size_t vector; /* where it begins in Search.vectors */
-        size_t size;
 };
 
 struct Search {
@@ -203,28 +197,15 @@ static bool is_better(const struct Rank *a, const struct Rank *b) {
         return a->score > b->score || (a->score == b->score && a->id < b->id);
 }
 
-/* Keeps the best, in order. */
-static void take_candidate(void *userdata, int64_t id, float sum) {
-        struct Search *search = userdata;
-        struct Rank rank = { id, (double) sum };
-        size_t low = 0, high = search->n;
+static int take_best(struct Search *search) {
+        _cleanup_free_ struct Sum *best = calloc(search->wanted, sizeof *best);
 
-        search->found++;
-        if (search->n == search->wanted && !is_better(&rank, &search->candidates[high - 1].rank))
-                return;
-        while (low < high) {
-                size_t middle = low + (high - low) / 2;
-
-                if (is_better(&search->candidates[middle].rank, &rank))
-                        low = middle + 1;
-                else
-                        high = middle;
-        }
-        if (search->n < search->wanted)
-                search->n++;
-        memmove(&search->candidates[low + 1], &search->candidates[low],
-                (search->n - low - 1) * sizeof *search->candidates);
-        search->candidates[low] = (struct Candidate){ .rank = rank };
+        if (!best)
+                return failure_out_of_memory(search->failure);
+        search->n = accumulator_best(search->sums, best, search->wanted, &search->found);
+        for (size_t i = 0; i < search->n; i++)
+                search->candidates[i].rank = (struct Rank){ best[i].id, (double) best[i].sum };
+        return 0;
 }
 
 static int find_candidates(struct Search *search, size_t top_k) {
@@ -247,9 +228,7 @@ static int find_candidates(struct Search *search, size_t top_k) {
                         break;
                 r = add_lists(search, lists, &search->known[i]);
         }
-        if (r >= 0)
-                accumulator_each(search->sums, take_candidate, search);
-        return r;
+        return r < 0 ? r : take_best(search);
 }
 
 /* Whole scores. */
@@ -265,7 +244,6 @@ static int keep_vector(
                 search->vectors = vectors;
                 search->vectors_allocated = allocated;
         }
-        candidate->vector = search->vectors_size;
         candidate->size = size;
         if (size > 0)
                 memcpy(search->vectors + search->vectors_size, vector, size);
@@ -296,6 +274,8 @@ static int read_vectors(struct Search *search) {
                             (size_t) sqlite3_column_bytes(statement, 0)) < 0)
                         return failure_out_of_memory(search->failure);
         }
+        for (size_t i = 0, at = 0; r >= 0 && i < search->n; at += search->candidates[i++].size)
+                search->candidates[i].vector = search->vectors + at;
         return r;
 }
 
@@ -305,18 +285,22 @@ static int compare_candidates(const void *a, const void *b) {
         return is_better(&x->rank, &y->rank) ? -1 : is_better(&y->rank, &x->rank);
 }
 
+static void sort_candidates(struct Search *search) {
+        if (search->n > 1)
+                qsort(search->candidates, search->n, sizeof *search->candidates,
+                        compare_candidates);
+}
+
 static int score_all(struct Search *search) {
         for (size_t i = 0; i < search->n; i++) {
                 struct Candidate *candidate = &search->candidates[i];
 
-                if (term_vector_score(search->vectors + candidate->vector, candidate->size,
-                            search->model->terms, search->model->n_terms, &search->model->bm25,
+                if (term_vector_score(candidate->vector, candidate->size, search->model->terms,
+                            search->model->n_terms, &search->model->bm25,
                             &candidate->rank.score) < 0)
                         return term_index_damaged(search->db, search->failure);
         }
-        if (search->n > 1)
-                qsort(search->candidates, search->n, sizeof *search->candidates,
-                        compare_candidates);
+        sort_candidates(search);
         return 0;
 }
 
@@ -326,7 +310,7 @@ static int add_feedback(struct Search *search) {
 
         for (; n < FEEDBACK_CHUNKS && n < search->n; n++)
                 chunks[n] = (struct FeedbackChunk){
-                        .vector = search->vectors + search->candidates[n].vector,
+                        .vector = search->candidates[n].vector,
                         .size = search->candidates[n].size,
                         .score = search->candidates[n].rank.score,
                 };
@@ -334,43 +318,17 @@ static int add_feedback(struct Search *search) {
                 &search->model->n_terms, search->failure);
 }
 
-/* The best are read, as they stand there. */
 static int add_proximity(struct Search *search, size_t top_k) {
         size_t n = top_k > CLOSE_LOOK_MAX / 2 ? CLOSE_LOOK_MAX : 2 * top_k;
-        sqlite3_stmt *statement _cleanup_reset_ = NULL;
-        struct Analyzer *analyzer;
         int r;
 
         if (search->n_known < 2)
                 return 0;
-        r = index_reader_prepare(search->reader, "SELECT content FROM chunks WHERE id = ?1",
-                &statement, search->failure);
+        r = close_look(search->reader, search->words, search->model, search->candidates,
+                n < search->n ? n : search->n, top_k, search->failure);
         if (r < 0)
                 return r;
-        if (index_reader_analyzer(search->reader, &analyzer) < 0)
-                return failure_out_of_memory(search->failure);
-        n = n < search->n ? n : search->n;
-        for (size_t i = 0; i < n; i++) {
-                struct Rank *rank = &search->candidates[i].rank;
-                double bonus;
-                int code;
-
-                (void) sqlite3_reset(statement);
-                if (sqlite3_bind_int64(statement, 1, rank->id) != SQLITE_OK)
-                        return failure_out_of_memory(search->failure);
-                code = sqlite3_step(statement);
-                if (code == SQLITE_DONE)
-                        return term_index_damaged(search->db, search->failure);
-                if (code != SQLITE_ROW)
-                        return sqlite_failure(search->db, search->failure, "read a chunk");
-                if (proximity_bonus(analyzer, search->words, search->model->idfs,
-                            sqlite3_column_blob(statement, 0),
-                            (size_t) sqlite3_column_bytes(statement, 0), &bonus) < 0)
-                        return failure_out_of_memory(search->failure);
-                rank->score += bonus;
-        }
-        if (n > 1)
-                qsort(search->candidates, n, sizeof *search->candidates, compare_candidates);
+        sort_candidates(search);
         return 0;
 }
 
@@ -386,7 +344,7 @@ static int rank(struct Search *search, size_t top_k) {
         int r;
 
         search->wanted = how_many_to_score(top_k);
-        search->candidates = calloc(search->wanted + 1, sizeof *search->candidates);
+        search->candidates = calloc(search->wanted, sizeof *search->candidates);
         if (!search->candidates)
                 return failure_out_of_memory(search->failure);
         r = read_totals(search);

@@ -15,9 +15,8 @@ static uint64_t hash_more(uint64_t hash, uint64_t value) {
         return (hash ^ value) * HASH_PRIME;
 }
 
-/* Half a megabyte of zeros, of which few pages are touched by few texts. With a million hashes in
- * it, as many as there are of a thousand chunks at most, three in four bits are still unset. */
-#define SEEN_BITS ((uint64_t) (4u << 20))
+/* With all hashes in it, seven in eight bits are still unset. */
+#define SEEN_BITS_PER_HASH 8
 
 /* FNV leaves its low bits weak, and by those shingles are picked (the end of MurmurHash3). */
 static uint64_t hash_end(uint64_t hash) {
@@ -191,17 +190,20 @@ bool fingerprint_repeats(const struct Fingerprint *text, const struct Fingerprin
 /* Known texts. */
 
 static bool is_seen(const struct KnownTexts *known, uint64_t hash) {
-        return known->seen[hash % SEEN_BITS / 64] >> hash % 64 & 1;
+        return known->seen[hash % known->seen_bits / 64] >> hash % 64 & 1;
 }
 
 static void set_seen(struct KnownTexts *known, uint64_t hash) {
-        known->seen[hash % SEEN_BITS / 64] |= UINT64_C(1) << hash % 64;
+        known->seen[hash % known->seen_bits / 64] |= UINT64_C(1) << hash % 64;
 }
 
-int known_texts_make(size_t max, struct KnownTexts *ret_known) {
+int known_texts_make(size_t max, size_t shingles, struct KnownTexts *ret_known) {
+        size_t words = (max + shingles) / (64 / SEEN_BITS_PER_HASH) + 1;
+
         *ret_known = (struct KnownTexts){
                 .texts = calloc(max + 1, sizeof *ret_known->texts),
-                .seen = calloc(SEEN_BITS / 64, sizeof *ret_known->seen),
+                .seen = calloc(words, sizeof *ret_known->seen),
+                .seen_bits = words * 64,
         };
         if (ret_known->texts && ret_known->seen)
                 return 0;

@@ -57,10 +57,12 @@ struct KnownTexts {
         const struct Fingerprint **texts; /* they belong to whoever added them */
         size_t n;
         uint64_t *seen; /* a bit for each hash of any of them, and for some that are of none */
+        size_t seen_bits;
 };
 
-/* Room for `max` texts. -ENOMEM is the only error. Released with known_texts_done(). */
-int known_texts_make(size_t max, struct KnownTexts *ret_known);
+/* Room for `max` texts with so many shingles in all. -ENOMEM is the only error. Released with
+ * known_texts_done(). */
+int known_texts_make(size_t max, size_t shingles, struct KnownTexts *ret_known);
 void known_texts_done(struct KnownTexts *known);
 void known_texts_add(struct KnownTexts *known, const struct Fingerprint *text);
 /* Whether the text repeats any of them. */

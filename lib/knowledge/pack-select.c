@@ -68,9 +68,10 @@ static int find_neighbours(struct Selector *selector) {
         return 0;
 }
 
-static int find_fingerprints(struct Selector *selector) {
+static int find_fingerprints(struct Selector *selector, size_t *ret_shingles) {
         const struct Retrieval *retrieval = selector->retrieval;
         uint64_t all_bytes = 0;
+        size_t shingles = 0;
 
         for (size_t i = 0; i < retrieval->n_chunks; i++)
                 all_bytes += retrieval->chunks[i].content_size;
@@ -80,14 +81,16 @@ static int find_fingerprints(struct Selector *selector) {
                         &selector->candidates[i].fingerprint);
                 if (r < 0)
                         return r;
+                shingles += selector->candidates[i].fingerprint.n_shingles;
         }
+        *ret_shingles = shingles;
         return 0;
 }
 
 static int selector_prepare(struct Selector *selector) {
         const struct Retrieval *retrieval = selector->retrieval;
         struct PackSelection *selection = calloc(1, sizeof *selection);
-        size_t n = retrieval->n_chunks;
+        size_t n = retrieval->n_chunks, shingles = 0;
         int r;
 
         selector->selection = selection;
@@ -103,11 +106,10 @@ static int selector_prepare(struct Selector *selector) {
 
         for (size_t i = 0; i < n; i++)
                 selector->candidates[i].chunk = &retrieval->chunks[i];
-        r = known_texts_make(n, &selector->used);
-        if (r < 0)
-                return r;
         r = find_neighbours(selector);
-        return r < 0 ? r : find_fingerprints(selector);
+        if (r >= 0)
+                r = find_fingerprints(selector, &shingles);
+        return r < 0 ? r : known_texts_make(n, shingles, &selector->used);
 }
 
 /* The rounds. While they run, a passage stands at the index of its best chunk; others are NULL. */

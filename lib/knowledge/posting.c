@@ -6,7 +6,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define FREQUENCY_MAX   15
 #define SHORTEST        8.0
 #define CLASS_RATIO     1.35
 #define VARINT_SIZE_MAX 10 /* of 64 bits */
@@ -18,8 +17,8 @@ uint8_t posting_weight(uint32_t frequency, uint32_t length) {
 
         while (class < POSTING_LENGTH_CLASSES - 1 && length >= ends[class])
                 class ++;
-        if (frequency > FREQUENCY_MAX)
-                frequency = FREQUENCY_MAX;
+        if (frequency > POSTING_FREQUENCY_MAX)
+                frequency = POSTING_FREQUENCY_MAX;
         return (uint8_t) (frequency << 4 | class);
 }
 
@@ -28,7 +27,7 @@ double posting_length(unsigned length_class) {
         return SHORTEST * pow(CLASS_RATIO, (double) length_class + 0.5);
 }
 
-int posting_read(struct PostingReader *reader, struct Posting *ret_posting) {
+int posting_read_any(struct PostingReader *reader, struct Posting *ret_posting) {
         const uint8_t *at = reader->at;
         uint64_t more = 0;
         unsigned shift = 0;

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #define POSTING_LENGTH_CLASSES 16
+#define POSTING_FREQUENCY_MAX  15 /* or more */
 
 struct Posting {
         uint64_t key; /* chunk within its window, or term */
@@ -43,8 +44,29 @@ static inline struct PostingReader posting_reader(const void *data, size_t size)
         return (struct PostingReader){ data, (const uint8_t *) data + size, 0 };
 }
 
-/* 1 and the next, 0 at the end, -EBADMSG when it is no sequence. */
-int posting_read(struct PostingReader *reader, struct Posting *ret_posting);
+/* posting_read() of whatever there may be. */
+int posting_read_any(struct PostingReader *reader, struct Posting *ret_posting);
+
+/* 1 and the next, 0 at the end, -EBADMSG when it is no sequence. A question reads tens of
+ * thousands, and hardly any of more than three bytes. */
+static inline int posting_read(struct PostingReader *reader, struct Posting *ret_posting) {
+        const uint8_t *at = reader->at;
+        uint64_t more;
+
+        if (reader->end - at < 3 || reader->next > UINT32_MAX)
+                return posting_read_any(reader, ret_posting);
+        more = *at++;
+        if (more >= 0x80) {
+                if (*at >= 0x80)
+                        return posting_read_any(reader, ret_posting);
+                more = (more & 0x7f) | (uint64_t) *at++ << 7;
+        }
+        ret_posting->key = reader->next + more;
+        ret_posting->weight = *at++;
+        reader->next = ret_posting->key + 1;
+        reader->at = at;
+        return 1;
+}
 
 /* Grows as needed; {0} is empty. */
 struct PostingWriter {

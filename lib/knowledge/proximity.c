@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "lib/knowledge/posting.h"
+
 #define NEVER 0
 
 struct Scan {
@@ -33,6 +35,11 @@ static int take_term(void *userdata, const char *term, size_t size, size_t start
         return 0;
 }
 
+/* Of the i-th word after the one before it, were it there without end. */
+static double worth_of(const double *idfs, size_t i) {
+        return PROXIMITY_SHARE * (idfs[i - 1] < idfs[i] ? idfs[i - 1] : idfs[i]);
+}
+
 int proximity_bonus(struct Analyzer *analyzer, const struct PromptWords *words, const double *idfs,
         const char *text, size_t size, double *ret_bonus) {
         struct Scan scan = { .words = words };
@@ -42,11 +49,24 @@ int proximity_bonus(struct Analyzer *analyzer, const struct PromptWords *words, 
         r = analyze(analyzer, ANALYZE_INDEX, text, size, take_term, &scan);
         if (r < 0)
                 return r;
-        for (size_t i = 1; i < words->n_words; i++) {
-                double rarer = idfs[i - 1] < idfs[i] ? idfs[i - 1] : idfs[i];
-
-                bonus += PROXIMITY_SHARE * rarer * scan.pairs[i] / (scan.pairs[i] + 1.0);
-        }
+        for (size_t i = 1; i < words->n_words; i++)
+                bonus += worth_of(idfs, i) * scan.pairs[i] / (scan.pairs[i] + 1.0);
         *ret_bonus = bonus;
         return 0;
+}
+
+double proximity_bound(const struct PromptWords *words, const double *idfs,
+        const unsigned frequencies[static PROMPT_WORDS_MAX]) {
+        double bound = 0;
+
+        for (size_t i = 1; i < words->n_words; i++) {
+                double pairs = frequencies[i];
+
+                if (frequencies[i - 1] == 0)
+                        continue;
+                bound += frequencies[i] < POSTING_FREQUENCY_MAX
+                        ? worth_of(idfs, i) * pairs / (pairs + 1.0)
+                        : worth_of(idfs, i);
+        }
+        return bound;
 }

@@ -6,6 +6,8 @@
  * phrases, and names of more than one word.
  */
 
+#include <stddef.h>
+
 #include "lib/knowledge/analyzer.h"
 #include "lib/knowledge/prompt-words.h"
 
@@ -16,3 +18,7 @@
  * score; `idfs` are those of the words, 0: none such in the index. -ENOMEM. */
 int proximity_bonus(struct Analyzer *analyzer, const struct PromptWords *words, const double *idfs,
         const char *text, size_t size, double *ret_bonus);
+/* The most that proximity_bonus() can be of a text that has each word so often;
+ * POSTING_FREQUENCY_MAX: or more often. */
+double proximity_bound(const struct PromptWords *words, const double *idfs,
+        const unsigned frequencies[static PROMPT_WORDS_MAX]);

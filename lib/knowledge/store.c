@@ -16,7 +16,7 @@
         "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 16777216;"                         \
         "PRAGMA trusted_schema = ON;"
 /* There is one reader per worker, and the page cache of the kernel is behind all of them. */
-#define READER_PRAGMAS "PRAGMA cache_size = -1024;"
+#define READER_PRAGMAS "PRAGMA cache_size = -8192;"
 
 struct Store {
         struct Lock *lock; /* NULL on read-only media */

@@ -19,19 +19,23 @@ static void add(struct Accumulator *accumulator, int64_t id, float value) {
         sums[id % TERM_WINDOW] += value;
 }
 
-static void write_sum(void *userdata, int64_t id, float sum) {
-        (void) fprintf(userdata, "%" PRIi64 "=%g ", id, (double) sum);
+/* As "id=sum ", the largest first. */
+static void assert_best(struct Accumulator *accumulator, size_t n, const char *expected) {
+        struct Sum sums[128];
+        char text[4096] = "", *end = text;
+        uint64_t found;
+        size_t got = accumulator_best(accumulator, sums, n, &found);
+
+        assert_true(got <= n && got <= found);
+        assert_int_equal(accumulator_count(accumulator, SIZE_MAX), found);
+        assert_int_equal(accumulator_count(accumulator, 2), found < 2 ? found : 2);
+        for (size_t i = 0; i < got; i++)
+                end += sprintf(end, "%" PRIi64 "=%g ", sums[i].id, (double) sums[i].sum);
+        assert_string_equal(text, expected);
 }
 
-static void assert_sums(const struct Accumulator *accumulator, const char *expected) {
-        char *text = NULL;
-        size_t size;
-        FILE *stream = open_memstream(&text, &size);
-
-        accumulator_each(accumulator, write_sum, stream);
-        assert_int_equal(fclose(stream), 0);
-        assert_string_equal(text, expected);
-        free(text);
+static void assert_sums(struct Accumulator *accumulator, const char *expected) {
+        assert_best(accumulator, 128, expected);
 }
 
 static int setup(void **state) {
@@ -44,7 +48,7 @@ static int teardown(void **state) {
 
 #define W ((int64_t) TERM_WINDOW)
 
-static void test_sums_come_by_id_whatever_the_order_of_the_windows(void **state) {
+static void test_sums_are_whole_whatever_the_order_of_the_windows(void **state) {
         struct Accumulator *accumulator = *state;
 
         assert_sums(accumulator, "");
@@ -55,7 +59,7 @@ static void test_sums_come_by_id_whatever_the_order_of_the_windows(void **state)
         add(accumulator, W, 4);
         add(accumulator, W - 1, 5);
         add(accumulator, 6 * W, 0); /* a window with nothing in it */
-        assert_sums(accumulator, "7=2 8191=5 8192=4 40960=1.5 73727=3 ");
+        assert_sums(accumulator, "8191=5 8192=4 73727=3 7=2 40960=1.5 ");
 }
 
 static void test_many_windows(void **state) {
@@ -67,6 +71,44 @@ static void test_many_windows(void **state) {
         for (int64_t i = 0; i < 101; i++)
                 end += sprintf(end, "%" PRIi64 "=1 ", i * W + 1);
         assert_sums(accumulator, expected);
+}
+
+/* Against all of them, sorted. */
+static int compare_sums(const void *a, const void *b) {
+        const struct Sum *x = a, *y = b;
+
+        if (x->sum != y->sum)
+                return x->sum > y->sum ? -1 : 1;
+        return x->id < y->id ? -1 : 1;
+}
+
+static void test_the_best_are_those_of_a_sort(void **state) {
+        struct Accumulator *accumulator = *state;
+        struct Sum all[500], best[500];
+        uint64_t random = 1, found;
+
+        for (size_t i = 0; i < 500; i++) {
+                random = random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+                all[i] = (struct Sum){ (int64_t) i * 61, (float) (1 + random / 3 % 40) };
+                add(accumulator, all[i].id, all[i].sum);
+        }
+        qsort(all, 500, sizeof all[0], compare_sums);
+        for (size_t n = 1; n <= 500; n = n * 3 / 2 + 1) {
+                assert_int_equal(accumulator_best(accumulator, best, n, &found), n);
+                assert_int_equal(found, 500);
+                for (size_t i = 0; i < n; i++)
+                        assert_true(best[i].id == all[i].id && best[i].sum == all[i].sum);
+        }
+}
+
+static void test_among_equals_the_lower_id_is_better(void **state) {
+        struct Accumulator *accumulator = *state;
+
+        for (int64_t id = 10; id > 0; id--)
+                add(accumulator, id * 1000, id % 2 ? 1 : 2);
+        assert_best(accumulator, 1, "2000=2 ");
+        assert_best(accumulator, 3, "2000=2 4000=2 6000=2 ");
+        assert_best(accumulator, 7, "2000=2 4000=2 6000=2 8000=2 10000=2 1000=1 3000=1 ");
 }
 
 static void test_without_a_restriction_every_window_is_there(void **state) {
@@ -101,8 +143,10 @@ static void test_a_restriction_leaves_only_what_is_allowed(void **state) {
 int main(void) {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
         const struct CMUnitTest tests[] = {
-                TEST(test_sums_come_by_id_whatever_the_order_of_the_windows),
+                TEST(test_sums_are_whole_whatever_the_order_of_the_windows),
                 TEST(test_many_windows),
+                TEST(test_the_best_are_those_of_a_sort),
+                TEST(test_among_equals_the_lower_id_is_better),
                 TEST(test_without_a_restriction_every_window_is_there),
                 TEST(test_a_restriction_leaves_only_what_is_allowed),
         };

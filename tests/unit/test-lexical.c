@@ -217,6 +217,39 @@ static void test_feedback_reorders_what_was_found(void **state) {
         assert_ranked(f, NULL, "glass", 10, "1 2 4 3");
 }
 
+/* Of `n` words at most, with many neighbours, ends and repetitions. */
+static void write_words(uint64_t *random, size_t n, char *text) {
+        static const char *const words[] = { "glass", "scale", "motor", "wing", "flow", "lens" };
+
+        for (size_t i = 0; i < n; i++) {
+                *random = *random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+                text += sprintf(text, "%s ", words[(*random >> 33) % 6]);
+        }
+}
+
+/* What is asked for decides which texts are read for their neighbours, and never what comes out. */
+static void test_fewer_are_the_first_of_more(void **state) {
+        struct StoreFixture *f = *state;
+        uint64_t random = 1;
+        char text[1024];
+
+        for (size_t i = 0; i < 20; i++) {
+                write_words(&random, 3 + i * 7 % 30, text);
+                add(f, (char[]){ (char) ('a' + i), '\0' }, text);
+        }
+        for (size_t round = 0; round < 50; round++) {
+                write_words(&random, 2 + round % 9, text);
+                _cleanup_(ranking_done) struct Ranking all = rank(f, NULL, text, 20);
+
+                for (size_t top_k = 10; top_k < 20; top_k++) {
+                        _cleanup_(ranking_done) struct Ranking some = rank(f, NULL, text, top_k);
+
+                        assert_int_equal(some.n, all.n < top_k ? all.n : top_k);
+                        assert_memory_equal(some.best, all.best, some.n * sizeof *some.best);
+                }
+        }
+}
+
 int main(void) {
 #define ON_STORE(test) cmocka_unit_test_setup_teardown(test, fixture_new_with_store, fixture_free)
         const struct CMUnitTest tests[] = {
@@ -229,6 +262,7 @@ int main(void) {
                 ON_STORE(test_common_words_are_looked_up_where_rare_ones_find_too_little),
                 ON_STORE(test_more_candidates_than_are_scored_are_counted),
                 ON_STORE(test_feedback_reorders_what_was_found),
+                ON_STORE(test_fewer_are_the_first_of_more),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "lib/knowledge/posting.h"
 #include "tests/unit/store-fixture.h"
 
 /* Of which each word is worth 2, 4, 6 … */
@@ -60,6 +61,31 @@ static void test_what_the_index_does_not_know_is_worth_nothing(void **state) {
         assert_true(fabs(result) < 1e-9);
 }
 
+static double bound(const char *prompt, const unsigned frequencies[static PROMPT_WORDS_MAX]) {
+        _cleanup_prompt_words_ struct PromptWords *words = fixture_words(prompt);
+        double idfs[PROMPT_WORDS_MAX];
+
+        for (size_t i = 0; i < PROMPT_WORDS_MAX; i++)
+                idfs[i] = 2.0 * (double) (i + 1);
+        return proximity_bound(words, idfs, frequencies);
+}
+
+static void test_no_text_gets_more_than_its_words_can(void **state) {
+        const unsigned thrice[PROMPT_WORDS_MAX] = { 1, 3, 1 },
+                       apart[PROMPT_WORDS_MAX] = { 2, 0, 2 },
+                       often[PROMPT_WORDS_MAX] = { 1, POSTING_FREQUENCY_MAX };
+        const char *wings = "speed wing, wing wing flow",
+                   *many = "speed wing speed wing speed wing";
+
+        (void) state;
+        assert_true(fabs(bound("speed wing flow", thrice) -
+                            PROXIMITY_SHARE * (2 * 0.75 + 4 * 0.5)) < 1e-9);
+        assert_true(bound("speed wing flow", thrice) >= bonus("speed wing flow", wings));
+        assert_true(bound("speed wing flow", apart) == 0);
+        assert_true(fabs(bound("speed wing", often) - PROXIMITY_SHARE * 2) < 1e-9);
+        assert_true(bound("speed wing", often) >= bonus("speed wing", many));
+}
+
 static void test_scripts_without_spaces_have_phrases_too(void **state) {
         (void) state;
         /* 北京 京大 大学: two pairs. */
@@ -72,6 +98,7 @@ int main(void) {
                 cmocka_unit_test(test_words_in_between_may_be_two),
                 cmocka_unit_test(test_a_word_alone_has_no_neighbour),
                 cmocka_unit_test(test_what_the_index_does_not_know_is_worth_nothing),
+                cmocka_unit_test(test_no_text_gets_more_than_its_words_can),
                 cmocka_unit_test(test_scripts_without_spaces_have_phrases_too),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

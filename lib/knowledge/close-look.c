@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "lib/knowledge/close-look.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/sqlite.h"
+#include "lib/knowledge/posting.h"
+#include "lib/knowledge/proximity.h"
+#include "lib/knowledge/term-index.h"
+
+/* A word of the prompt that the index knows. */
+struct Word {
+        int64_t id;
+        size_t place; /* in the prompt */
+};
+
+struct Look {
+        struct IndexReader *reader;
+        const struct PromptWords *words;
+        const struct LexicalModel *model;
+        struct Failure *failure;
+        sqlite3_stmt *content;
+        struct Analyzer *analyzer;
+        struct Word sorted[PROMPT_WORDS_MAX]; /* by id */
+        size_t n_sorted;
+
+        double *best; /* the scores that are whole, the highest first, `wanted` at most */
+        size_t n_best, wanted;
+};
+
+static int compare_words(const void *a, const void *b) {
+        const struct Word *x = a, *y = b;
+
+        return x->id < y->id ? -1 : x->id > y->id;
+}
+
+static void sort_words(struct Look *look) {
+        for (size_t i = 0; i < look->words->n_words; i++)
+                if (look->model->words[i] != 0)
+                        look->sorted[look->n_sorted++] = (struct Word){ look->model->words[i], i };
+        if (look->n_sorted > 1)
+                qsort(look->sorted, look->n_sorted, sizeof *look->sorted, compare_words);
+}
+
+/* The most that the text can get. What a word counts in the vector is what it counts in the text,
+ * and more where it is in the title as well. */
+static int find_bound(const struct Look *look, const struct Candidate *candidate, double *ret) {
+        struct PostingReader reader = posting_reader(candidate->vector, candidate->size);
+        unsigned frequencies[PROMPT_WORDS_MAX] = { 0 };
+        struct Posting posting;
+        size_t i = 0;
+        int r = 1;
+
+        while (i < look->n_sorted && (r = posting_read(&reader, &posting)) > 0) {
+                while (i < look->n_sorted && (uint64_t) look->sorted[i].id < posting.key)
+                        i++;
+                if (i < look->n_sorted && (uint64_t) look->sorted[i].id == posting.key)
+                        frequencies[look->sorted[i].place] = posting_frequency(posting.weight);
+        }
+        if (r < 0)
+                return term_index_damaged(index_reader_database(look->reader), look->failure);
+        *ret = proximity_bound(look->words, look->model->idfs, frequencies);
+        return 0;
+}
+
+static int read_bonus(struct Look *look, int64_t chunk, double *ret_bonus) {
+        sqlite3 *db = index_reader_database(look->reader);
+        sqlite3_stmt *content _cleanup_reset_ = look->content;
+
+        if (sqlite3_bind_int64(content, 1, chunk) != SQLITE_OK)
+                return failure_out_of_memory(look->failure);
+        switch (sqlite3_step(content)) {
+        case SQLITE_ROW:
+                break;
+        case SQLITE_DONE:
+                return term_index_damaged(db, look->failure);
+        default:
+                return sqlite_failure(db, look->failure, "read a chunk");
+        }
+        return proximity_bonus(look->analyzer, look->words, look->model->idfs,
+                       sqlite3_column_blob(content, 0), (size_t) sqlite3_column_bytes(content, 0),
+                       ret_bonus) < 0
+                ? failure_out_of_memory(look->failure)
+                : 0;
+}
+
+static void keep_best(struct Look *look, double score) {
+        size_t at = look->n_best;
+
+        if (at == look->wanted && look->best[--at] >= score)
+                return;
+        for (; at > 0 && look->best[at - 1] < score; at--)
+                look->best[at] = look->best[at - 1];
+        look->best[at] = score;
+        if (look->n_best < look->wanted)
+                look->n_best++;
+}
+
+static int look_at(struct Look *look, struct Candidate *candidate) {
+        double *score = &candidate->rank.score, bonus = 0, bound = 0;
+        int r = find_bound(look, candidate, &bound);
+
+        if (r < 0)
+                return r;
+        if (look->n_best == look->wanted && *score + bound < look->best[look->wanted - 1])
+                return 0;
+        if (bound > 0) {
+                r = read_bonus(look, candidate->rank.id, &bonus);
+                if (r < 0)
+                        return r;
+        }
+        *score += bonus;
+        keep_best(look, *score);
+        return 0;
+}
+
+int close_look(struct IndexReader *reader, const struct PromptWords *words,
+        const struct LexicalModel *model, struct Candidate *candidates, size_t n, size_t wanted,
+        struct Failure *failure) {
+        _cleanup_free_ double *best = calloc(wanted, sizeof *best);
+        struct Look look = {
+                .reader = reader,
+                .words = words,
+                .model = model,
+                .failure = failure,
+                .best = best,
+                .wanted = wanted,
+        };
+        int r;
+
+        if (!best || index_reader_analyzer(reader, &look.analyzer) < 0)
+                return failure_out_of_memory(failure);
+        r = index_reader_prepare(
+                reader, "SELECT content FROM chunks WHERE id = ?1", &look.content, failure);
+        sort_words(&look);
+        for (size_t i = 0; r >= 0 && i < n; i++)
+                r = look_at(&look, &candidates[i]);
+        return r;
+}
