@@ -218,14 +218,6 @@ size_t accumulator_best(
                                                 all[k]);
                 }
         }
-        make_heap(sums, best.n);
-        for (size_t last = best.n; last > 1; last--) {
-                struct Sum worst = sums[0];
-
-                sums[0] = sums[last - 1];
-                sums[last - 1] = worst;
-                sift_down(sums, last - 1, 0);
-        }
         *ret_found = found;
         return best.n;
 }

@@ -36,7 +36,7 @@ struct Sum {
         float sum;
 };
 
-/* The largest sums above 0, `n` (> 0) at most, the largest first and among equals the lower id.
+/* The largest sums above 0, `n` (> 0) at most, in no order; of equal ones those of the lower ids.
  * Returns how many these are; *ret_found is how many ids have a sum above 0 at all. */
 size_t accumulator_best(
         struct Accumulator *accumulator, struct Sum *sums, size_t n, uint64_t *ret_found);

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/base/sqlite.h"
 #include "lib/knowledge/posting.h"
 #include "lib/knowledge/term-index.h"
 
@@ -21,19 +20,14 @@ struct Candidate {
         double idf;
 };
 
+/* By id, each once. */
 struct Candidates {
         struct Candidate *entries;
-        size_t n, allocated;
+        size_t n;
 };
 
 static void candidates_clear(struct Candidates *candidates) {
         free(candidates->entries);
-}
-
-static int compare_ids(const void *a, const void *b) {
-        const struct Candidate *x = a, *y = b;
-
-        return x->id < y->id ? -1 : x->id > y->id;
 }
 
 static int compare_weights(const void *a, const void *b) {
@@ -41,87 +35,65 @@ static int compare_weights(const void *a, const void *b) {
 
         if (x->weight != y->weight)
                 return x->weight > y->weight ? -1 : 1;
-        return compare_ids(a, b);
+        return x->id < y->id ? -1 : x->id > y->id;
 }
 
-static int collect(struct Candidates *candidates, const struct FeedbackChunk *chunk, double share) {
+/* Merges the terms of a chunk into them. */
+static int merge(struct Candidates *candidates, const struct FeedbackChunk *chunk, double share,
+        const double lengths[static POSTING_LENGTH_CLASSES]) {
         struct PostingReader reader = posting_reader(chunk->vector, chunk->size);
+        const struct Candidate *at = candidates->entries, *end = at + candidates->n;
+        struct Candidate *entries =
+                reallocarray(NULL, candidates->n + chunk->size / POSTING_SIZE_MIN + 1, sizeof *at);
         struct Posting posting;
+        size_t n = 0;
         int r;
 
+        if (!entries)
+                return -ENOMEM;
         while ((r = posting_read(&reader, &posting)) > 0) {
-                double part = posting_frequency(posting.weight) /
-                        posting_length(posting_length_class(posting.weight));
+                int64_t id = (int64_t) posting.key;
 
-                if (candidates->n == candidates->allocated) {
-                        size_t allocated =
-                                candidates->allocated > 0 ? candidates->allocated * 2 : 1024;
-                        struct Candidate *entries =
-                                reallocarray(candidates->entries, allocated, sizeof *entries);
-
-                        if (!entries)
-                                return -ENOMEM;
-                        candidates->entries = entries;
-                        candidates->allocated = allocated;
-                }
-                candidates->entries[candidates->n++] =
-                        (struct Candidate){ (int64_t) posting.key, 1, share * part, 0 };
+                while (at < end && at->id < id)
+                        entries[n++] = *at++;
+                entries[n] = at < end && at->id == id ? *at++ : (struct Candidate){ .id = id };
+                entries[n].chunks++;
+                entries[n++].weight += share * posting_frequency(posting.weight) /
+                        lengths[posting_length_class(posting.weight)];
         }
+        while (at < end)
+                entries[n++] = *at++;
+        free(candidates->entries);
+        *candidates = (struct Candidates){ entries, n };
         return r;
 }
 
-/* Those of enough chunks, each once. */
-static void gather(struct Candidates *candidates) {
-        struct Candidate *entries = candidates->entries;
+/* By how rare they are. Leaves out what is in too few of the chunks, in too many of all, or short.
+ */
+static int weigh(
+        struct IndexReader *reader, struct Candidates *candidates, struct Failure *failure) {
+        const struct Bm25 *bm25 = index_reader_bm25(reader);
         size_t kept = 0;
 
-        if (candidates->n > 1)
-                qsort(entries, candidates->n, sizeof *entries, compare_ids);
-        for (size_t i = 0, next; i < candidates->n; i = next) {
-                struct Candidate sum = entries[i];
+        for (size_t i = 0; i < candidates->n; i++) {
+                struct Candidate *candidate = &candidates->entries[i];
+                struct TermFacts facts;
+                int r;
 
-                for (next = i + 1; next < candidates->n && entries[next].id == sum.id; next++) {
-                        sum.chunks++;
-                        sum.weight += entries[next].weight;
-                }
-                if (sum.chunks >= CHUNKS_WITH_IT_MIN)
-                        entries[kept++] = sum;
+                if (candidate->chunks < CHUNKS_WITH_IT_MIN)
+                        continue;
+                r = index_reader_term(reader, candidate->id, &facts, failure);
+                if (r < 0)
+                        return r;
+                if ((double) facts.chunks * COMMON_SHARE > bm25->chunks ||
+                        facts.size < TERM_LENGTH_MIN)
+                        continue;
+                candidate->idf = bm25_idf(bm25, facts.chunks);
+                candidate->weight *= candidate->idf;
+                candidates->entries[kept++] = *candidate;
         }
         candidates->n = kept;
-}
-
-/* By how rare it is; 0 takes it out. */
-static int weigh(struct IndexReader *reader, const struct Bm25 *bm25, struct Candidates *candidates,
-        struct Failure *failure) {
-        sqlite3 *db = index_reader_database(reader);
-        sqlite3_stmt *statement _cleanup_reset_ = NULL;
-        int r = index_reader_prepare(reader,
-                "SELECT chunks, length(CAST(term AS BLOB)) FROM terms WHERE id = ?1", &statement,
-                failure);
-
-        for (size_t i = 0; r >= 0 && i < candidates->n; i++) {
-                struct Candidate *candidate = &candidates->entries[i];
-                uint64_t chunks;
-                int code;
-
-                (void) sqlite3_reset(statement);
-                if (sqlite3_bind_int64(statement, 1, candidate->id) != SQLITE_OK)
-                        return failure_out_of_memory(failure);
-                code = sqlite3_step(statement);
-                if (code == SQLITE_DONE) /* a term of a chunk is a term */
-                        return term_index_damaged(db, failure);
-                if (code != SQLITE_ROW)
-                        return sqlite_failure(db, failure, "read the index");
-                chunks = (uint64_t) sqlite3_column_int64(statement, 0);
-                if ((double) chunks * COMMON_SHARE > bm25->chunks ||
-                        sqlite3_column_int64(statement, 1) < TERM_LENGTH_MIN)
-                        candidate->weight = 0;
-                else {
-                        candidate->idf = bm25_idf(bm25, chunks);
-                        candidate->weight *= candidate->idf;
-                }
-        }
-        return r;
+        return 0;
 }
 
 /* As many words of weight 1 as the prompt has, in shares. */
@@ -154,24 +126,24 @@ static void mix(struct Candidates *candidates, struct WeightedTerm *terms, size_
         weighted_terms_sort(terms, *n_terms);
 }
 
-int feedback_add(struct IndexReader *reader, const struct Bm25 *bm25,
-        const struct FeedbackChunk *chunks, size_t n_chunks, struct WeightedTerm *terms,
-        size_t *n_terms, struct Failure *failure) {
+int feedback_add(struct IndexReader *reader, const struct FeedbackChunk *chunks, size_t n_chunks,
+        struct WeightedTerm *terms, size_t *n_terms, struct Failure *failure) {
         _cleanup_(candidates_clear) struct Candidates candidates = { 0 };
-        double sum = 0;
+        double sum = 0, lengths[POSTING_LENGTH_CLASSES];
         int r = 0;
 
+        for (unsigned i = 0; i < POSTING_LENGTH_CLASSES; i++)
+                lengths[i] = posting_length(i);
         for (size_t i = 0; i < n_chunks; i++)
                 sum += chunks[i].score;
         for (size_t i = 0; i < n_chunks && sum > 0; i++) {
-                r = collect(&candidates, &chunks[i], chunks[i].score / sum);
+                r = merge(&candidates, &chunks[i], chunks[i].score / sum, lengths);
                 if (r == -ENOMEM)
                         return failure_out_of_memory(failure);
                 if (r < 0)
                         return term_index_damaged(index_reader_database(reader), failure);
         }
-        gather(&candidates);
-        r = weigh(reader, bm25, &candidates, failure);
+        r = weigh(reader, &candidates, failure);
         if (r < 0)
                 return r;
         mix(&candidates, terms, n_terms);

@@ -24,6 +24,5 @@ struct FeedbackChunk {
 
 /* `terms`, the prompt's words, sorted by id, become words of less weight and up to
  * FEEDBACK_TERMS_MAX more; there must be room for these. DATABASE_INVALID. */
-int feedback_add(struct IndexReader *reader, const struct Bm25 *bm25,
-        const struct FeedbackChunk *chunks, size_t n_chunks, struct WeightedTerm *terms,
-        size_t *n_terms, struct Failure *failure);
+int feedback_add(struct IndexReader *reader, const struct FeedbackChunk *chunks, size_t n_chunks,
+        struct WeightedTerm *terms, size_t *n_terms, struct Failure *failure);

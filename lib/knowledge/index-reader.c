@@ -3,16 +3,32 @@
 #include "lib/knowledge/index-reader.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/sqlite.h"
+#include "lib/knowledge/term-index.h"
+
+/* A term is where its id, divided by this, leaves it: what many questions come upon stays. */
+#define TERMS 4096
+
+struct KnownTerm {
+        int64_t id; /* 0: none */
+        struct TermFacts facts;
+};
 
 struct IndexReader {
         sqlite3 *db;
         sqlite3_stmt **statements;
         size_t n_statements;
         struct Analyzer *analyzer; /* NULL: nothing was analyzed yet */
+
+        /* Of one state of the database. */
+        bool is_known;
+        uint32_t version;
+        struct Bm25 bm25;
+        struct KnownTerm *terms; /* NULL: none was asked for yet */
 };
 
 int index_reader_new(sqlite3 *db, struct IndexReader **ret_reader) {
@@ -31,6 +47,7 @@ struct IndexReader *index_reader_free(struct IndexReader *reader) {
         for (size_t i = 0; i < reader->n_statements; i++)
                 (void) sqlite3_finalize(reader->statements[i]);
         free(reader->statements);
+        free(reader->terms);
         (void) analyzer_free(reader->analyzer);
         free(reader);
         return NULL;
@@ -69,5 +86,86 @@ int index_reader_analyzer(struct IndexReader *reader, struct Analyzer **ret_anal
                         return r;
         }
         *ret_analyzer = reader->analyzer;
+        return 0;
+}
+
+/* Reading is what opens the transaction; only then its state has a version. */
+int index_reader_begin(struct IndexReader *reader, struct Failure *failure) {
+        sqlite3_stmt *totals _cleanup_reset_ = NULL;
+        bool writing;
+        uint32_t version;
+        int r = index_reader_prepare(reader,
+                "SELECT (SELECT value FROM state WHERE key = 'index_chunks'),"
+                " (SELECT value FROM state WHERE key = 'index_length')",
+                &totals, failure);
+
+        if (r < 0)
+                return r;
+        if (sqlite3_step(totals) != SQLITE_ROW ||
+                sqlite3_file_control(reader->db, "main", SQLITE_FCNTL_DATA_VERSION, &version) !=
+                        SQLITE_OK)
+                return sqlite_failure(reader->db, failure, "read the index");
+        /* What this connection has written and not committed has no version. */
+        writing = sqlite3_txn_state(reader->db, "main") == SQLITE_TXN_WRITE;
+        if (reader->is_known && reader->version == version && !writing)
+                return 0;
+        if (reader->terms)
+                memset(reader->terms, 0, TERMS * sizeof *reader->terms);
+        bm25_set(&reader->bm25, (uint64_t) sqlite3_column_int64(totals, 0),
+                (uint64_t) sqlite3_column_int64(totals, 1));
+        reader->version = version;
+        reader->is_known = !writing;
+        return 0;
+}
+
+const struct Bm25 *index_reader_bm25(const struct IndexReader *reader) {
+        return &reader->bm25;
+}
+
+static int read_term(struct IndexReader *reader, int64_t id, struct TermFacts *ret_facts,
+        struct Failure *failure) {
+        sqlite3_stmt *term _cleanup_reset_ = NULL;
+        int r = index_reader_prepare(reader,
+                "SELECT chunks, length(CAST(term AS BLOB)) FROM terms WHERE id = ?1", &term,
+                failure);
+
+        if (r < 0)
+                return r;
+        if (sqlite3_bind_int64(term, 1, id) != SQLITE_OK)
+                return failure_out_of_memory(failure);
+        switch (sqlite3_step(term)) {
+        case SQLITE_ROW:
+                break;
+        case SQLITE_DONE:
+                return term_index_damaged(reader->db, failure);
+        default:
+                return sqlite_failure(reader->db, failure, "read the index");
+        }
+        if (sqlite3_column_int64(term, 0) <= 0)
+                return term_index_damaged(reader->db, failure);
+        *ret_facts = (struct TermFacts){
+                .chunks = (uint64_t) sqlite3_column_int64(term, 0),
+                .size = (size_t) sqlite3_column_int64(term, 1),
+        };
+        return 0;
+}
+
+int index_reader_term(struct IndexReader *reader, int64_t id, struct TermFacts *ret_facts,
+        struct Failure *failure) {
+        struct KnownTerm *known;
+
+        if (!reader->terms)
+                reader->terms = calloc(TERMS, sizeof *reader->terms);
+        if (!reader->terms)
+                return failure_out_of_memory(failure);
+        known = &reader->terms[(uint64_t) id % TERMS];
+        if (known->id != id || id == 0) {
+                int r = read_term(reader, id, &known->facts, failure);
+
+                known->id = r < 0 ? 0 : id;
+                if (r < 0)
+                        return r;
+        }
+        *ret_facts = known->facts;
         return 0;
 }

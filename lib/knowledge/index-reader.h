@@ -2,14 +2,17 @@
 #pragma once
 
 /*
- * What asking the index takes, kept from one question to the next: prepared statements, and an
- * analyzer with the words that it has met. It belongs to a connection, and to its thread.
+ * What asking the index takes, kept from one question to the next: prepared statements, an analyzer
+ * with the words that it has met, and facts about terms, as long as nobody changes the database.
+ * It belongs to a connection, and to its thread.
  */
 
 #include <sqlite3.h>
+#include <stdint.h>
 
 #include "lib/base/failure.h"
 #include "lib/knowledge/analyzer.h"
+#include "lib/knowledge/term-vector.h"
 
 struct IndexReader;
 
@@ -24,6 +27,20 @@ sqlite3 *index_reader_database(struct IndexReader *reader);
 /* A statement of `sql`, a literal, prepared the first time. The caller resets it after each use
  * (`_cleanup_reset_`), and does not use it twice at the same time. */
 int index_reader_prepare(struct IndexReader *reader, const char *sql, sqlite3_stmt **ret_statement,
+        struct Failure *failure);
+
+/* To be called first in a transaction: forgets what was true in another state of the database. */
+int index_reader_begin(struct IndexReader *reader, struct Failure *failure);
+/* Of the collection, since index_reader_begin(). */
+const struct Bm25 *index_reader_bm25(const struct IndexReader *reader);
+
+struct TermFacts {
+        uint64_t chunks; /* that it is in, > 0 */
+        size_t size;     /* bytes of the term */
+};
+
+/* `id` is one that the index names. DATABASE_INVALID. */
+int index_reader_term(struct IndexReader *reader, int64_t id, struct TermFacts *ret_facts,
         struct Failure *failure);
 
 /* -ENOMEM. The reader's own. */

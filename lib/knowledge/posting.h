@@ -19,6 +19,8 @@
 #define POSTING_LENGTH_CLASSES 16
 #define POSTING_FREQUENCY_MAX  15 /* or more */
 
+#define POSTING_SIZE_MIN 2 /* bytes of one in a sequence */
+
 struct Posting {
         uint64_t key; /* chunk within its window, or term */
         uint8_t weight;

@@ -25,7 +25,9 @@ static int feedback_setup(void **state) {
                 return -1;
         fixture_execute(*state,
                 "INSERT INTO terms VALUES (1, 'asked', 10), (2, 'typical', 5), (3, 'less', 20),"
-                " (4, 'own', 3), (5, 'common', 26), (6, 'ab', 3), (7, '\xe5\x85\x89', 3)");
+                " (4, 'own', 3), (5, 'common', 26), (6, 'ab', 3), (7, '\xe5\x85\x89', 3);"
+                "INSERT OR REPLACE INTO state VALUES ('index_chunks', 100), ('index_length', "
+                "5000)");
         return 0;
 }
 
@@ -80,9 +82,10 @@ static double weight_of(const struct Best *best, int64_t id) {
 }
 
 static void add(struct StoreFixture *f, struct Best *best, size_t n_chunks) {
+        assert_success(f, index_reader_begin(store_index_reader(f->store), &f->failure));
         assert_success(f,
-                feedback_add(store_index_reader(f->store), &best->bm25, best->chunks, n_chunks,
-                        best->terms, &best->n_terms, &f->failure));
+                feedback_add(store_index_reader(f->store), best->chunks, n_chunks, best->terms,
+                        &best->n_terms, &f->failure));
 }
 
 static void assert_near(double a, double b) {
@@ -180,8 +183,8 @@ static void test_what_is_no_vector_is_told(void **state) {
         struct Best *best = best_new();
 
         best->chunks[1] = (struct FeedbackChunk){ .vector = "\x05", .size = 1, .score = 1 };
-        assert_int_equal(feedback_add(store_index_reader(f->store), &best->bm25, best->chunks, 3,
-                                 best->terms, &best->n_terms, &f->failure),
+        assert_int_equal(feedback_add(store_index_reader(f->store), best->chunks, 3, best->terms,
+                                 &best->n_terms, &f->failure),
                 -EBADMSG);
         assert_int_equal(f->failure.event, EVENT_DATABASE_INVALID);
         best_free(best);
