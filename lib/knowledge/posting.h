@@ -50,24 +50,29 @@ static inline struct PostingReader posting_reader(const void *data, size_t size)
 int posting_read_any(struct PostingReader *reader, struct Posting *ret_posting);
 
 /* 1 and the next, 0 at the end, -EBADMSG when it is no sequence. A question reads tens of
- * thousands, and hardly any of more than three bytes. */
+ * thousands, hardly any of more than three bytes. Nothing here takes the address of `reader` or
+ * `ret_posting`, so that a loop keeps them in registers. */
 static inline int posting_read(struct PostingReader *reader, struct Posting *ret_posting) {
         const uint8_t *at = reader->at;
         uint64_t more;
 
-        if (reader->end - at < 3 || reader->next > UINT32_MAX)
-                return posting_read_any(reader, ret_posting);
-        more = *at++;
-        if (more >= 0x80) {
-                if (*at >= 0x80)
-                        return posting_read_any(reader, ret_posting);
-                more = (more & 0x7f) | (uint64_t) *at++ << 7;
+        if (reader->end - at >= 3 && (at[0] < 0x80 || at[1] < 0x80) && reader->next <= UINT32_MAX) {
+                more = *at++;
+                if (more >= 0x80)
+                        more = (more & 0x7f) | (uint64_t) *at++ << 7;
+                ret_posting->key = reader->next + more;
+                ret_posting->weight = *at++;
+                reader->next = ret_posting->key + 1;
+                reader->at = at;
+                return 1;
         }
-        ret_posting->key = reader->next + more;
-        ret_posting->weight = *at++;
-        reader->next = ret_posting->key + 1;
-        reader->at = at;
-        return 1;
+        struct PostingReader copy = *reader;
+        struct Posting posting = { 0 };
+        int r = posting_read_any(&copy, &posting);
+
+        *reader = copy;
+        *ret_posting = posting;
+        return r;
 }
 
 /* Grows as needed; {0} is empty. */
