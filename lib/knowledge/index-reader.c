@@ -9,6 +9,9 @@
 
 #include "lib/base/sqlite.h"
 #include "lib/knowledge/term-index.h"
+#include "lib/knowledge/term-table.h"
+
+#define WORDS_MAX 4096
 
 /* A term is where its id, divided by this, leaves it: what many questions come upon stays. */
 #define TERMS 4096
@@ -28,7 +31,9 @@ struct IndexReader {
         bool is_known;
         uint32_t version;
         struct Bm25 bm25;
-        struct KnownTerm *terms; /* NULL: none was asked for yet */
+        struct KnownTerm *terms;  /* NULL: none was asked for yet */
+        struct TermTable words;   /* that were looked for, WORDS_MAX at most … */
+        struct KnownWord *founds; /* … and what was found of each */
 };
 
 int index_reader_new(sqlite3 *db, struct IndexReader **ret_reader) {
@@ -48,6 +53,8 @@ struct IndexReader *index_reader_free(struct IndexReader *reader) {
                 (void) sqlite3_finalize(reader->statements[i]);
         free(reader->statements);
         free(reader->terms);
+        free(reader->founds);
+        term_table_clear(&reader->words);
         (void) analyzer_free(reader->analyzer);
         free(reader);
         return NULL;
@@ -111,6 +118,7 @@ int index_reader_begin(struct IndexReader *reader, struct Failure *failure) {
                 return 0;
         if (reader->terms)
                 memset(reader->terms, 0, TERMS * sizeof *reader->terms);
+        term_table_reset(&reader->words);
         bm25_set(&reader->bm25, (uint64_t) sqlite3_column_int64(totals, 0),
                 (uint64_t) sqlite3_column_int64(totals, 1));
         reader->version = version;
@@ -120,6 +128,60 @@ int index_reader_begin(struct IndexReader *reader, struct Failure *failure) {
 
 const struct Bm25 *index_reader_bm25(const struct IndexReader *reader) {
         return &reader->bm25;
+}
+
+static int read_word(struct IndexReader *reader, const char *term, size_t size,
+        struct KnownWord *ret_word, struct Failure *failure) {
+        sqlite3_stmt *find _cleanup_reset_ = NULL;
+        int r = index_reader_prepare(
+                reader, "SELECT id, chunks FROM terms WHERE term = ?1", &find, failure);
+
+        if (r < 0)
+                return r;
+        if (sqlite3_bind_text(find, 1, term, (int) size, SQLITE_STATIC) != SQLITE_OK)
+                return failure_out_of_memory(failure);
+        switch (sqlite3_step(find)) {
+        case SQLITE_ROW:
+                break;
+        case SQLITE_DONE:
+                *ret_word = (struct KnownWord){ 0 };
+                return 0;
+        default:
+                return sqlite_failure(reader->db, failure, "read the index");
+        }
+        if (sqlite3_column_int64(find, 1) <= 0)
+                return term_index_damaged(reader->db, failure);
+        *ret_word = (struct KnownWord){
+                .id = sqlite3_column_int64(find, 0),
+                .chunks = (uint64_t) sqlite3_column_int64(find, 1),
+        };
+        return 0;
+}
+
+int index_reader_find(struct IndexReader *reader, const char *term, size_t size,
+        struct KnownWord *ret_word, struct Failure *failure) {
+        size_t before, number;
+        int r;
+
+        if (!reader->founds)
+                reader->founds = calloc(WORDS_MAX, sizeof *reader->founds);
+        if (!reader->founds)
+                return failure_out_of_memory(failure);
+        if (reader->words.n == WORDS_MAX)
+                term_table_reset(&reader->words);
+        before = reader->words.n;
+        r = term_table_put(&reader->words, term, size, &number);
+        if (r < 0)
+                return failure_out_of_memory(failure);
+        if (number == before) {
+                r = read_word(reader, term, size, &reader->founds[number], failure);
+                if (r < 0) {
+                        term_table_reset(&reader->words); /* of this one nothing was found out */
+                        return r;
+                }
+        }
+        *ret_word = reader->founds[number];
+        return 0;
 }
 
 static int read_term(struct IndexReader *reader, int64_t id, struct TermFacts *ret_facts,

@@ -34,6 +34,16 @@ int index_reader_begin(struct IndexReader *reader, struct Failure *failure);
 /* Of the collection, since index_reader_begin(). */
 const struct Bm25 *index_reader_bm25(const struct IndexReader *reader);
 
+/* A term in the index. */
+struct KnownWord {
+        int64_t id;      /* 0: there is none such */
+        uint64_t chunks; /* that it is in, > 0 where there is one */
+};
+
+/* DATABASE_INVALID. */
+int index_reader_find(struct IndexReader *reader, const char *term, size_t size,
+        struct KnownWord *ret_word, struct Failure *failure);
+
 struct TermFacts {
         uint64_t chunks; /* that it is in, > 0 */
         size_t size;     /* bytes of the term */

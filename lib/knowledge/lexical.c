@@ -61,34 +61,21 @@ static int compare_known(const void *a, const void *b) {
 
 static int find_words(struct Search *search) {
         const struct PromptWords *words = search->words;
-        sqlite3_stmt *statement _cleanup_reset_ = NULL;
-        int r = index_reader_prepare(search->reader, "SELECT id, chunks FROM terms WHERE term = ?1",
-                &statement, search->failure);
 
-        for (size_t i = 0; r >= 0 && i < words->n_words; i++) {
-                struct Known *known = &search->known[search->n_known];
-                int code;
+        for (size_t i = 0; i < words->n_words; i++) {
+                struct KnownWord word;
+                int r = index_reader_find(search->reader, words->words[i].term,
+                        words->words[i].size, &word, search->failure);
 
-                (void) sqlite3_reset(statement);
-                if (sqlite3_bind_text(statement, 1, words->words[i].term,
-                            (int) words->words[i].size, SQLITE_STATIC) != SQLITE_OK)
-                        return failure_out_of_memory(search->failure);
-                code = sqlite3_step(statement);
-                if (code == SQLITE_DONE)
+                if (r < 0)
+                        return r;
+                if (word.id == 0)
                         continue;
-                if (code != SQLITE_ROW)
-                        return sqlite_failure(search->db, search->failure, "read the index");
-                known->id = sqlite3_column_int64(statement, 0);
-                known->chunks = (uint64_t) sqlite3_column_int64(statement, 1);
-                if (sqlite3_column_int64(statement, 1) <= 0)
-                        return term_index_damaged(search->db, search->failure);
-                known->idf = bm25_idf(&search->model->bm25, known->chunks);
-                search->model->idfs[i] = known->idf;
-                search->model->words[i] = known->id;
-                search->n_known++;
+                search->model->idfs[i] = bm25_idf(&search->model->bm25, word.chunks);
+                search->model->words[i] = word.id;
+                search->known[search->n_known++] =
+                        (struct Known){ word.id, word.chunks, search->model->idfs[i] };
         }
-        if (r < 0)
-                return r;
         if (search->n_known > 1)
                 qsort(search->known, search->n_known, sizeof *search->known, compare_known);
         for (size_t i = 0; i < search->n_known; i++)

@@ -85,6 +85,48 @@ static void test_what_is_not_committed_is_not_kept(void **state) {
         }
 }
 
+static void test_words_are_found(void **state) {
+        struct StoreFixture *f = *state;
+        struct IndexReader *reader = store_index_reader(f->store);
+        struct KnownWord word;
+        char text[16];
+
+        for (int again = 0; again < 2; again++) {
+                assert_success(f, index_reader_begin(reader, &f->failure));
+                assert_success(f, index_reader_find(reader, "glass", 5, &word, &f->failure));
+                assert_true(word.id == 1 && word.chunks == 10);
+                assert_success(f, index_reader_find(reader, "glas", 4, &word, &f->failure));
+                assert_true(word.id == 0);
+                /* More than are kept. */
+                for (int i = 0; i < 5000; i++) {
+                        size_t size = (size_t) sprintf(text, "none%d", i);
+
+                        assert_success(
+                                f, index_reader_find(reader, text, size, &word, &f->failure));
+                        assert_true(word.id == 0);
+                }
+        }
+        fixture_execute(f, "INSERT INTO terms VALUES (2, 'glas', 3)");
+        assert_success(f, index_reader_begin(reader, &f->failure));
+        assert_success(f, index_reader_find(reader, "glas", 4, &word, &f->failure));
+        assert_true(word.id == 2 && word.chunks == 3);
+}
+
+static void test_a_word_of_no_chunk_is_damage(void **state) {
+        struct StoreFixture *f = *state;
+        struct IndexReader *reader = store_index_reader(f->store);
+        struct KnownWord word;
+
+        fixture_execute(f, "UPDATE terms SET chunks = 0");
+        assert_success(f, index_reader_begin(reader, &f->failure));
+        for (int again = 0; again < 2; again++) {
+                assert_int_equal(
+                        index_reader_find(reader, "glass", 5, &word, &f->failure), -EBADMSG);
+                assert_int_equal(f->failure.event, EVENT_DATABASE_INVALID);
+                failure_clear(&f->failure);
+        }
+}
+
 static void test_a_term_that_is_none_is_damage(void **state) {
         struct StoreFixture *f = *state;
         struct IndexReader *reader = store_index_reader(f->store);
@@ -108,6 +150,8 @@ int main(void) {
                 ON_STORE(test_facts_are_those_of_the_database),
                 ON_STORE(test_a_commit_of_whomever_is_seen),
                 ON_STORE(test_what_is_not_committed_is_not_kept),
+                ON_STORE(test_words_are_found),
+                ON_STORE(test_a_word_of_no_chunk_is_damage),
                 ON_STORE(test_a_term_that_is_none_is_damage),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
