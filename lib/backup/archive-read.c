@@ -15,8 +15,6 @@
 #include "lib/backup/metadata.h"
 #include "lib/base/file-io.h"
 
-#define BUFFER_SIZE ((size_t) 256 << 10)
-
 struct Walk {
         const struct Operation *operation;
         const struct ArchiveVisitor *visitor; /* may be NULL */
@@ -79,7 +77,7 @@ static ssize_t read_input(struct Walk *walk, struct archive *reader) {
                 walk->error = operation_check(walk->operation, walk->failure);
                 if (walk->error < 0)
                         return -1;
-                n = read(walk->fd, walk->input, BUFFER_SIZE);
+                n = read(walk->fd, walk->input, IO_BUFFER_SIZE);
         } while (n < 0 && errno == EINTR);
         if (n < 0)
                 archive_set_error(reader, errno, "%s", strerror(errno));
@@ -87,7 +85,7 @@ static ssize_t read_input(struct Walk *walk, struct archive *reader) {
 }
 
 static ssize_t read_decrypted(struct Walk *walk, struct archive *reader) {
-        ssize_t n = archive_cipher_read(walk->cipher, walk->input, BUFFER_SIZE, walk->failure);
+        ssize_t n = archive_cipher_read(walk->cipher, walk->input, IO_BUFFER_SIZE, walk->failure);
 
         if (n == -EBADMSG && !failure_is_set(walk->failure))
                 archive_set_error(reader, EBADMSG, "cannot be decrypted: %s",
@@ -259,7 +257,7 @@ static int pass_content(struct Walk *walk, const char *path, uint64_t size, stru
         const struct ArchiveVisitor *visitor = walk->visitor;
 
         for (;;) {
-                la_ssize_t n = archive_read_data(walk->reader, walk->buffer, BUFFER_SIZE);
+                la_ssize_t n = archive_read_data(walk->reader, walk->buffer, IO_BUFFER_SIZE);
                 int r = 0;
 
                 if (n < 0)
@@ -447,8 +445,8 @@ int archive_walk(const struct Operation *operation, const char *path, const char
                 .path = path,
                 .fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK),
                 .report = report,
-                .input = malloc(BUFFER_SIZE),
-                .buffer = malloc(BUFFER_SIZE),
+                .input = io_buffer_new(IO_BUFFER_SIZE),
+                .buffer = io_buffer_new(IO_BUFFER_SIZE),
         };
         uint64_t started = monotonic_ms();
         struct stat st;

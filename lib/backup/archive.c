@@ -27,8 +27,6 @@
 #include "lib/base/file-io.h"
 #include "lib/base/lock.h"
 
-#define BUFFER_SIZE ((size_t) 256 << 10)
-
 static const struct Format {
         const char *name;
         const char *suffix;
@@ -99,8 +97,8 @@ static int invalid(
 static int cipher_failed(struct Archiving *archiving) {
         int r;
 
-        memset(archiving->buffer, 0, BUFFER_SIZE);
-        r = write_all(archiving->staging.fd, archiving->buffer, BUFFER_SIZE);
+        memset(archiving->buffer, 0, IO_BUFFER_SIZE);
+        r = write_all(archiving->staging.fd, archiving->buffer, IO_BUFFER_SIZE);
         return r < 0 ? failure_set_write(archiving->failure, -r, archiving->staging.path, "write")
                      : archive_cipher_blame_key(archiving->cipher, archiving->failure);
 }
@@ -229,7 +227,7 @@ static int open_writer(struct Archiving *archiving, enum ArchiveFormat format) {
                 break;
         }
         if (r == ARCHIVE_OK)
-                r = archive_write_set_bytes_per_block(writer, (int) BUFFER_SIZE);
+                r = archive_write_set_bytes_per_block(writer, (int) IO_BUFFER_SIZE);
         if (r == ARCHIVE_OK) /* nothing behind the end */
                 r = archive_write_set_bytes_in_last_block(writer, 1);
         if (r == ARCHIVE_OK)
@@ -261,7 +259,7 @@ static int put_header(struct Archiving *archiving, const char *path, uint64_t si
 
 static int put_data(struct Archiving *archiving, const char *data, size_t size) {
         while (size > 0) {
-                size_t part = size < BUFFER_SIZE ? size : BUFFER_SIZE;
+                size_t part = size < IO_BUFFER_SIZE ? size : IO_BUFFER_SIZE;
                 la_ssize_t n;
                 int r;
 
@@ -292,7 +290,7 @@ static int put_content(
                 return failure_out_of_memory(archiving->failure);
         for (;;) {
                 /* So that the compressor is given the same bytes at a time each time. */
-                ssize_t n = read_all_at(fd, archiving->buffer, BUFFER_SIZE, size - left);
+                ssize_t n = read_all_at(fd, archiving->buffer, IO_BUFFER_SIZE, size - left);
 
                 if (n < 0)
                         return failure_set_read_at(archiving->failure, (int) -n, archiving->source,
@@ -400,7 +398,7 @@ static int create(struct Archiving *archiving, enum ArchiveFormat format, const 
         r = read_manifest(archiving);
         if (r < 0)
                 return r;
-        archiving->buffer = malloc(BUFFER_SIZE);
+        archiving->buffer = io_buffer_new(IO_BUFFER_SIZE);
         if (!archiving->buffer)
                 return failure_out_of_memory(archiving->failure);
         r = staging_create(archiving->operation->layout->archives, STAGING_FILE, archiving->stamp,

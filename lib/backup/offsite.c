@@ -16,7 +16,6 @@
 
 #define JSON_DEPTH 16
 
-#define BUFFER_SIZE ((size_t) 256 << 10)
 /* A list of very many copies; beyond that something else answers. */
 #define OUTPUT_MAX ((size_t) 64 << 20)
 
@@ -247,13 +246,13 @@ static int read_output(struct Subprocess *child, char **ret_output, struct Failu
         for (;;) {
                 ssize_t n;
 
-                if (allocated - size < BUFFER_SIZE / 2) {
-                        char *grown = realloc(output, allocated + BUFFER_SIZE + 1);
+                if (allocated - size < IO_BUFFER_SIZE / 2) {
+                        char *grown = realloc(output, allocated + IO_BUFFER_SIZE + 1);
 
                         if (!grown)
                                 return failure_out_of_memory(failure);
                         output = grown;
-                        allocated += BUFFER_SIZE;
+                        allocated += IO_BUFFER_SIZE;
                 }
                 n = subprocess_read(child, output + size, allocated - size, failure);
                 if (n < 0)
@@ -304,13 +303,13 @@ int offsite_receive(const struct Operation *operation, struct Subprocess *child,
         const char *what, uint64_t total, char ret_digest[], uint64_t *ret_bytes,
         struct Failure *failure) {
         _cleanup_digest_ struct Digest *digest = NULL;
-        _cleanup_free_ char *buffer = malloc(BUFFER_SIZE);
+        _cleanup_free_ char *buffer = io_buffer_new(IO_BUFFER_SIZE);
         uint64_t bytes = 0;
 
         if (!buffer || digest_new(&digest) < 0)
                 return failure_out_of_memory(failure);
         for (;;) {
-                ssize_t n = subprocess_read(child, buffer, BUFFER_SIZE, failure);
+                ssize_t n = subprocess_read(child, buffer, IO_BUFFER_SIZE, failure);
                 int r;
 
                 if (n < 0)

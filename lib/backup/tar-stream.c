@@ -12,8 +12,6 @@
 #include "lib/base/file-io.h"
 #include "lib/base/text.h"
 
-#define BUFFER_SIZE ((size_t) 256 << 10)
-
 struct TarStream {
         const struct Operation *operation;
         const struct TarSource *source;
@@ -55,7 +53,7 @@ static int bad(struct TarStream *stream, const char *path, const char *problem) 
 static la_ssize_t read_source(struct archive *reader, void *userdata, const void **ret_buffer) {
         struct TarStream *stream = userdata;
         ssize_t n = stream->source->read(
-                stream->source->userdata, stream->input, BUFFER_SIZE, stream->failure);
+                stream->source->userdata, stream->input, IO_BUFFER_SIZE, stream->failure);
 
         if (n < 0) {
                 stream->source_error = (int) n;
@@ -140,12 +138,12 @@ static int take_block(struct TarStream *stream, const char *path, int fd, struct
 static int take_content(
         struct TarStream *stream, const char *path, int fd, char ret_digest[DIGEST_HEX_SIZE]) {
         _cleanup_digest_ struct Digest *digest = NULL;
-        _cleanup_free_ char *buffer = malloc(BUFFER_SIZE);
+        _cleanup_free_ char *buffer = io_buffer_new(IO_BUFFER_SIZE);
         la_ssize_t n;
 
         if (!buffer || digest_new(&digest) < 0)
                 return failure_out_of_memory(stream->failure);
-        while ((n = archive_read_data(stream->reader, buffer, BUFFER_SIZE)) > 0) {
+        while ((n = archive_read_data(stream->reader, buffer, IO_BUFFER_SIZE)) > 0) {
                 int r = take_block(stream, path, fd, digest, buffer, (size_t) n);
 
                 if (r < 0)
@@ -256,7 +254,7 @@ int tar_stream_read(const struct Operation *operation, const struct TarSource *s
                 .failure = failure,
                 .problem = ret_problem,
                 .directory = directory,
-                .input = malloc(BUFFER_SIZE),
+                .input = io_buffer_new(IO_BUFFER_SIZE),
                 .manifest = manifest_new(),
         };
         int r;

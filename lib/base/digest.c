@@ -7,8 +7,6 @@
 
 #include "lib/base/file-io.h"
 
-#define READ_SIZE ((size_t) 256 << 10)
-
 struct Digest {
         EVP_MD_CTX *context;
 };
@@ -69,14 +67,14 @@ int digest_buffer(const void *data, size_t size, char ret_hex[DIGEST_HEX_SIZE]) 
 }
 
 int digest_update_fd(struct Digest *digest, int fd, uint64_t *ret_size) {
-        _cleanup_free_ char *buffer = malloc(READ_SIZE);
+        _cleanup_free_ char *buffer = io_buffer_new(IO_BUFFER_SIZE);
         uint64_t total = 0;
         int r;
 
         if (!buffer)
                 return -ENOMEM;
         for (;;) {
-                ssize_t n = read_all_at(fd, buffer, READ_SIZE, total);
+                ssize_t n = read_all_at(fd, buffer, IO_BUFFER_SIZE, total);
                 if (n < 0)
                         return (int) n;
                 if (n == 0)

@@ -14,6 +14,12 @@
 #define COPY_CHUNK        ((size_t) 256 << 10)
 #define COPY_KERNEL_CHUNK ((size_t) 128 << 20) /* small enough to notice a signal between two */
 
+void *io_buffer_new(size_t size) {
+        const size_t page = 4096;
+
+        return size > SIZE_MAX - page ? NULL : aligned_alloc(page, (size + page - 1) / page * page);
+}
+
 int write_all(int fd, const void *data, size_t size) {
         const char *p = data;
 

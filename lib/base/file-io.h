@@ -17,6 +17,11 @@
 #define FILE_MODE      0640
 #define DIRECTORY_MODE 0750
 
+/* A buffer to read files into, free() it. It begins where a page does: the kernel takes twice as
+ * long to copy to anywhere else. NULL when memory ran out. */
+#define IO_BUFFER_SIZE ((size_t) 256 << 10)
+void *io_buffer_new(size_t size);
+
 int write_all(int fd, const void *data, size_t size);
 /* As many bytes as there are from `offset` on: less than `size` at the end of the file only. The
  * file offset stays. The number, or -errno. */

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "lib/base/sqlite-blocks.h"
+
 /* SQLite's result codes by what an operator must do about them. */
 static const struct {
         int code;
@@ -173,6 +175,7 @@ static bool configure(sqlite3 *db, enum SqliteMode mode) {
 int sqlite_open(const char *path, enum SqliteMode mode, sqlite3 **ret_db, struct Failure *failure) {
         _cleanup_free_ char *uri = NULL;
         _cleanup_sqlite_ sqlite3 *db = NULL;
+        const char *vfs = NULL;
         int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
         int r;
 
@@ -181,7 +184,8 @@ int sqlite_open(const char *path, enum SqliteMode mode, sqlite3 **ret_db, struct
                 return r;
         if (mode == SQLITE_MODE_IMMUTABLE) {
                 uri = immutable_uri(path);
-                if (!uri)
+                vfs = sqlite_blocks_vfs();
+                if (!uri || !vfs)
                         return failure_out_of_memory(failure);
                 flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX;
         } else if (mode == SQLITE_MODE_CREATE) {
@@ -190,7 +194,7 @@ int sqlite_open(const char *path, enum SqliteMode mode, sqlite3 **ret_db, struct
                         return r;
         }
 
-        if (sqlite3_open_v2(uri ? uri : path, &db, flags, NULL) != SQLITE_OK ||
+        if (sqlite3_open_v2(uri ? uri : path, &db, flags, vfs) != SQLITE_OK ||
                 !configure(db, mode)) {
                 if (!db)
                         return failure_out_of_memory(failure);
