@@ -5,12 +5,17 @@
 #include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
 #include <time.h>
 
 #define STACK_SIZE   (512u << 10) /* only what is touched takes memory */
 #define IDLE_SECONDS 10
+#define READERS_MAX  4
+
+/* What all readers together keep in memory of the database. */
+#define READ_CACHE (UINT64_C(32) << 20)
 
 static const struct {
         unsigned max_threads;
@@ -18,7 +23,7 @@ static const struct {
         enum SqliteMode store_mode;
 } lanes[LANE_COUNT_] = {
         [LANE_STATE] = { 1, 128, SQLITE_MODE_READ },
-        [LANE_READ] = { 4, 64, SQLITE_MODE_READ },
+        [LANE_READ] = { READERS_MAX, 64, SQLITE_MODE_READ },
         [LANE_WRITE] = { 1, 64, SQLITE_MODE_WRITE },
         [LANE_ADMIN] = { 3, 8, SQLITE_MODE_READ },
 };
@@ -28,7 +33,7 @@ struct LaneState {
         struct Job *head;
         struct Job **tail;
         unsigned queued;
-        unsigned threads;
+        unsigned threads, max_threads;
         unsigned idle; /* threads that wait for a job */
         unsigned running;
         pthread_cond_t wake;
@@ -48,6 +53,19 @@ struct Jobs {
         pthread_t last_ended; /* each that ends joins the one that ended before it */
         bool any_ended;
 };
+
+/* A question waits for nothing but a processor, and more readers than these would only share the
+ * cache; one more than the first so that a long question does not hold up all. But where servers
+ * are asked for vectors, it is them that are waited for. */
+static unsigned readers(const struct Daemon *daemon) {
+        cpu_set_t processors;
+        int n;
+
+        if (daemon->vectors || sched_getaffinity(0, sizeof processors, &processors) < 0)
+                return READERS_MAX;
+        n = CPU_COUNT(&processors);
+        return n < 2 ? 2 : n > READERS_MAX ? READERS_MAX : (unsigned) n;
+}
 
 int jobs_new(struct Daemon *daemon, struct Jobs **ret_jobs) {
         _cleanup_close_ int fd = -1;
@@ -77,6 +95,7 @@ int jobs_new(struct Daemon *daemon, struct Jobs **ret_jobs) {
 
                 lane->jobs = jobs;
                 lane->tail = &lane->head;
+                lane->max_threads = i == LANE_READ ? readers(daemon) : lanes[i].max_threads;
                 (void) pthread_cond_init(&lane->wake, &monotonic);
         }
         (void) pthread_condattr_destroy(&monotonic);
@@ -159,6 +178,8 @@ static void *work(void *userdata) {
         struct Job *job;
 
         worker_init(&worker, jobs->daemon, lanes[lane - jobs->lanes].store_mode);
+        if (lane == &jobs->lanes[LANE_READ])
+                worker.cache_bytes = READ_CACHE / lane->max_threads;
         (void) pthread_mutex_lock(&jobs->mutex);
         while ((job = wait_for_job(lane))) {
                 lane->running++;
@@ -202,7 +223,7 @@ int jobs_submit(struct Jobs *jobs, enum Lane which, struct Job *job) {
         (void) pthread_mutex_lock(&jobs->mutex);
         if (lane->queued >= lanes[which].max_queued)
                 r = -EAGAIN;
-        else if (lane->idle <= lane->queued && lane->threads < lanes[which].max_threads &&
+        else if (lane->idle <= lane->queued && lane->threads < lane->max_threads &&
                 start_thread(lane) < 0 && lane->threads == 0)
                 r = -EAGAIN;
         if (r >= 0) {

@@ -56,6 +56,11 @@ int worker_store(struct Worker *worker, struct Store **ret_store, struct Respons
                 struct Operation operation = worker_operation(worker);
                 int r = store_open(&operation, worker->store_mode, &worker->store, &failure);
 
+                if (r >= 0 && worker->cache_bytes > 0)
+                        r = store_set_cache(worker->store, worker->cache_bytes, &failure);
+                if (r < 0)
+                        worker_close_store(worker);
+
                 /* A lock that is busy here is the gate, held by a restore: not a conflict with what
                  * the client asks for, but a matter of waiting. */
                 if (r < 0 && failure.event == EVENT_LOCK_BUSY)

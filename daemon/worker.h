@@ -35,8 +35,9 @@ struct Daemon {
 struct Worker {
         struct Daemon *daemon;
         enum SqliteMode store_mode;
-        struct Store *store; /* open from the first need on; NULL before */
-        struct Clock clock;  /* a copy: a frozen one may be moved on */
+        struct Store *store;  /* open from the first need on; NULL before */
+        uint64_t cache_bytes; /* of the database that it may keep in memory; 0: next to nothing */
+        struct Clock clock;   /* a copy: a frozen one may be moved on */
 };
 
 void worker_init(struct Worker *worker, struct Daemon *daemon, enum SqliteMode store_mode);

@@ -15,8 +15,7 @@
 #define WRITER_PRAGMAS                                                                             \
         "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 16777216;"                         \
         "PRAGMA trusted_schema = ON;"
-/* There is one reader per worker, and the page cache of the kernel is behind all of them. */
-#define READER_PRAGMAS "PRAGMA cache_size = -8192;"
+#define READER_PRAGMAS "PRAGMA cache_size = -1024;"
 
 struct Store {
         struct Lock *lock; /* NULL on read-only media */
@@ -129,6 +128,14 @@ int store_open(const struct Operation *operation, enum SqliteMode mode, struct S
 
         *ret_store = STEAL(store);
         return 0;
+}
+
+int store_set_cache(struct Store *store, uint64_t bytes, struct Failure *failure) {
+        char *sql = sqlite3_mprintf("PRAGMA cache_size = -%llu", (unsigned long long) bytes >> 10);
+        int r = sql ? sqlite_execute(store->db, sql, failure) : failure_out_of_memory(failure);
+
+        sqlite3_free(sql);
+        return r;
 }
 
 bool store_has_moved(struct Store *store) {

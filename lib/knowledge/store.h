@@ -22,6 +22,9 @@ struct Store;
  * a writer is on disk when it returns. Without a storage root: STORAGE_ROOT_MISSING (-ENOENT). */
 int store_open(const struct Operation *operation, enum SqliteMode mode, struct Store **ret_store,
         struct Failure *failure);
+/* How much of the database the connection may keep in memory, if that helps. Little until then: the
+ * page cache of the kernel is behind all of them. */
+int store_set_cache(struct Store *store, uint64_t bytes, struct Failure *failure);
 /* Whether the path of the database leads to another file by now, or to none: what is written into
  * this store from here on is read by nobody. */
 bool store_has_moved(struct Store *store);
