@@ -299,7 +299,8 @@ static int pack(struct Chunker *chunker, struct BlockList *blocks, size_t base) 
                         r = begin_section(chunker, block);
                         if (r < 0)
                                 return r;
-                        take_until(chunker, base + block->own_end, false);
+                        if (block->own_end - block->start <= CHUNK_LINE_MAX)
+                                take_until(chunker, base + block->own_end, false);
                         r = split_lines(chunker, end, false);
                 } else if (fits(chunker, end)) {
                         take_until(chunker, end, true);

@@ -204,6 +204,30 @@ static void test_an_endless_line_is_cut_behind_sentences_then_words_then_charact
         }
 }
 
+static void test_an_endless_heading_is_a_line_like_any_other(void **state) {
+        (void) state;
+        static const char *const forms[] = { "# %s\n\ntext\n", "%s\n---\n\ntext\n" };
+        _cleanup_free_ char *words = repeat("word ", 40000);
+
+        for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+                _cleanup_free_ char *text = NULL;
+                size_t size = 0;
+
+                assert_true(asprintf(&text, forms[i], words) > 0);
+                _cleanup_document_text_ struct DocumentText *document =
+                        chunk_bytes(text, strlen(text), DOCUMENT_MARKDOWN);
+
+                for (size_t k = 0; k < document->n_chunks; k++) {
+                        const struct ChunkText *chunk = &document->chunks[k];
+
+                        assert_true(chunk->size <= CHUNK_LINE_MAX);
+                        assert_memory_equal(chunk->heading_path[0], "word word", 9);
+                        size += chunk->size;
+                }
+                assert_true(size > strlen(text) * 99 / 100);
+        }
+}
+
 static void test_a_line_of_the_usual_length_is_not_cut(void **state) {
         (void) state;
         _cleanup_free_ char *text = repeat("A sentence. ", 220); /* 2640 bytes */
@@ -279,6 +303,7 @@ int main(void) {
                 cmocka_unit_test(test_a_long_paragraph_is_split_at_line_ends),
                 cmocka_unit_test(
                         test_an_endless_line_is_cut_behind_sentences_then_words_then_characters),
+                cmocka_unit_test(test_an_endless_heading_is_a_line_like_any_other),
                 cmocka_unit_test(test_a_line_of_the_usual_length_is_not_cut),
                 cmocka_unit_test(test_long_plain_text_is_split_between_paragraphs),
                 cmocka_unit_test(test_a_flood_of_headings_is_bounded),
