@@ -3,6 +3,7 @@
 #include "lib/knowledge/feedback.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -126,6 +127,12 @@ static void mix(struct Candidates *candidates, struct WeightedTerm *terms, size_
         weighted_terms_sort(terms, *n_terms);
 }
 
+/* Of a chunk against the best one. A score is a sum of logarithms, so what is far behind the best
+ * counts next to nothing, and what one chunk alone answers stays where it is. */
+static double odds(const struct FeedbackChunk *chunks, size_t i) {
+        return exp(chunks[i].score - chunks[0].score);
+}
+
 int feedback_add(struct IndexReader *reader, const struct FeedbackChunk *chunks, size_t n_chunks,
         struct WeightedTerm *terms, size_t *n_terms, struct Failure *failure) {
         _cleanup_(candidates_clear) struct Candidates candidates = { 0 };
@@ -135,9 +142,9 @@ int feedback_add(struct IndexReader *reader, const struct FeedbackChunk *chunks,
         for (unsigned i = 0; i < POSTING_LENGTH_CLASSES; i++)
                 lengths[i] = posting_length(i);
         for (size_t i = 0; i < n_chunks; i++)
-                sum += chunks[i].score;
-        for (size_t i = 0; i < n_chunks && sum > 0; i++) {
-                r = merge(&candidates, &chunks[i], chunks[i].score / sum, lengths);
+                sum += odds(chunks, i);
+        for (size_t i = 0; i < n_chunks; i++) {
+                r = merge(&candidates, &chunks[i], odds(chunks, i) / sum, lengths);
                 if (r == -ENOMEM)
                         return failure_out_of_memory(failure);
                 if (r < 0)

@@ -136,6 +136,34 @@ static void test_better_chunks_say_more(void **state) {
         best_free(best);
 }
 
+/* A score is a logarithm: each ln 2 more is twice the share. */
+static void test_a_chunk_counts_by_its_odds(void **state) {
+        struct StoreFixture *f = *state;
+        struct Best *best = best_new();
+
+        best->chunks[0].score += log(2); /* shares of 2, 1 and 1 quarters */
+        add(f, best, 3);
+        double asked = 3 * bm25_idf(&best->bm25, 10), typical = 4 * bm25_idf(&best->bm25, 5),
+               less = 3 * bm25_idf(&best->bm25, 20), wide = 2 * bm25_idf(&best->bm25, 3);
+        double sum = asked + typical + less + wide;
+        assert_near(weight_of(best, LESS), FEEDBACK_SHARE * less / sum * bm25_idf(&best->bm25, 20));
+        assert_near(weight_of(best, SHORT_WIDE),
+                FEEDBACK_SHARE * wide / sum * bm25_idf(&best->bm25, 3));
+        best_free(best);
+}
+
+/* What only chunks far behind have in common outweighs nothing. */
+static void test_what_is_far_behind_hardly_counts(void **state) {
+        struct StoreFixture *f = *state;
+        struct Best *best = best_new();
+
+        best->chunks[0].score = 2000; /* and the odds of the others are less than a double holds */
+        add(f, best, 3);
+        assert_true(weight_of(best, TYPICAL) > 0 && weight_of(best, LESS) > 0);
+        assert_true(weight_of(best, SHORT_WIDE) == 0);
+        best_free(best);
+}
+
 static void test_one_chunk_or_none_changes_no_weight(void **state) {
         struct StoreFixture *f = *state;
         struct Best *best = best_new();
@@ -143,10 +171,6 @@ static void test_one_chunk_or_none_changes_no_weight(void **state) {
 
         add(f, best, 0);
         add(f, best, 1);
-        assert_int_equal(best->n_terms, 1);
-        assert_true(weight_of(best, ASKED) == before);
-        best->chunks[0].score = best->chunks[1].score = 0;
-        add(f, best, 2);
         assert_int_equal(best->n_terms, 1);
         assert_true(weight_of(best, ASKED) == before);
         best_free(best);
@@ -196,6 +220,8 @@ int main(void) {
                 ON_STORE(test_typical_terms_join_with_their_share),
                 ON_STORE(test_what_is_of_one_chunk_or_of_all_is_not_typical),
                 ON_STORE(test_better_chunks_say_more),
+                ON_STORE(test_a_chunk_counts_by_its_odds),
+                ON_STORE(test_what_is_far_behind_hardly_counts),
                 ON_STORE(test_one_chunk_or_none_changes_no_weight),
                 ON_STORE(test_only_the_most_typical_join),
                 ON_STORE(test_what_is_no_vector_is_told),
