@@ -12,7 +12,7 @@
 #include "lib/base/failure.h"
 #include "lib/knowledge/analyzer.h"
 
-#define PROMPT_WORDS_MAX 64
+#define PROMPT_WORDS_MAX 256 /* a page of text */
 
 struct PromptWord {
         char *term; /* as in the index */

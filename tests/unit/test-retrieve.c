@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "lib/knowledge/posting.h"
+#include "lib/knowledge/prompt-words.h"
 #include "store-fixture.h"
 
 static char vault[] = "vault", drive[] = "drive";
@@ -213,9 +214,9 @@ static void test_a_project_sees_only_what_is_below_its_roots(void **state) {
 
 static void test_a_prompt_that_was_cut_says_so(void **state) {
         struct StoreFixture *f = *state;
-        char prompt[200 * 8 + 1];
+        char prompt[(PROMPT_WORDS_MAX + 1) * 8 + 1];
 
-        for (int i = 0; i < 200; i++)
+        for (int i = 0; i <= PROMPT_WORDS_MAX; i++)
                 (void) snprintf(prompt + 8 * i, 9, "word%03d ", i);
         add(f, vault, "a.md", "word000 and word199");
         _cleanup_retrieval_ struct Retrieval *retrieval = ask(f, prompt);
