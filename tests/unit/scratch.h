@@ -78,11 +78,30 @@ static inline int scratch_teardown(void **state) {
         return r;
 }
 
-/* Group setup of programs that mount: their mounts are seen by nobody else and end with them. */
+/* From here on this program's mounts are seen by nobody else and end with it; false where that is
+ * not allowed. */
+static inline bool scratch_unshare_mounts(void) {
+        int root, here, namespace;
+
+        if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0)
+                return false;
+        /* The root of a chroot need not be a mount, which could be made private. That of the mount
+         * namespace is one, and is ours while the namespace is entered once more. */
+        root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        namespace = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+        MUST(root >= 0 && here >= 0 && namespace >= 0);
+        MUST(setns(namespace, CLONE_NEWNS) >= 0);
+        MUST(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) >= 0);
+        MUST(fchdir(root) >= 0 && chroot(".") >= 0 && fchdir(here) >= 0);
+        MUST(close(root) >= 0 && close(here) >= 0 && close(namespace) >= 0);
+        return true;
+}
+
+/* Group setup of programs that mount. */
 static inline int scratch_private_mounts(void **state) {
         (void) state;
-        if (geteuid() == 0 && unshare(CLONE_NEWNS) >= 0)
-                MUST(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) >= 0);
+        (void) scratch_unshare_mounts();
         return 0;
 }
 
