@@ -4,11 +4,17 @@
 
 #include <errno.h>
 #include <json-c/json.h>
+#include <malloc.h>
 #include <signal.h>
 
 #include "lib/base/event.h"
 #include "lib/command/notify.h"
 #include "lib/command/progress.h"
+
+/* What is larger is given back as soon as it is freed. malloc() would raise this itself, to the
+ * size of the largest block that was ever freed, and keep all below that on a heap full of holes:
+ * how much an ingest takes would be a matter of the order of its files, and of the C library. */
+#define MMAP_THRESHOLD (128 << 10)
 
 /* Signals reach a process, not an object: the one thing here that is not passed. */
 static volatile sig_atomic_t stop_requested;
@@ -105,6 +111,7 @@ int op_main(const struct Op *op, int argc, char *argv[]) {
         enum CommandStep step;
         int r, status;
 
+        (void) mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
         catch_signals();
         r = command_prepare(&op->program, argc, argv, op->userdata, &command, &step, &failure);
         if (r >= 0 && step == COMMAND_RUN)
