@@ -13,6 +13,9 @@ struct OffsiteEngine {
         const char *program; /* and its Debian package, and what offsite= begins with */
         const char *noun;
         bool archives; /* it takes those, not snapshots */
+        /* What it says when the place does not answer at all and it goes on trying: it is ended
+         * then (subprocess.h). Or NULL. */
+        const char *unreachable;
 
         /* As offsite_….() of the same name. */
         int (*list)(const struct Offsite *offsite, const struct Operation *operation,

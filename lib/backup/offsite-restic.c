@@ -28,15 +28,22 @@
 #define NO_REPOSITORY 10 /* exit status of restic 0.17 and later */
 #define LINE_MAX_SIZE ((size_t) 64 << 10)
 
+/* 0.14 gave up a repository that cannot be opened at once. Later ones go on trying for a quarter of
+ * an hour and say this each time, "1.020112183s: " and the reason behind it; but it is the unit
+ * that tries again, and who lists by hand is to be told. */
+#define UNREACHABLE "Stat(<config/>) returned error, retrying after "
+
 /* The line that says it, and what restic puts in front of it is none of the reason. */
 static char *complaint(const char *words) {
-        static const char fatal[] = "Fatal: ", locked[] = "unable to create lock";
+        static const char fatal[] = "Fatal: ", locked[] = "unable to create lock", reason[] = ": ";
         _cleanup_json_ json_object *object = NULL;
         _cleanup_free_ char *line = NULL, *problem = NULL;
-        const char *start = strstr(words, fatal), *end;
+        const char *start = strstr(words, UNREACHABLE), *end;
         json_object *message;
 
-        if (start)
+        if (start && (start = strstr(start, reason)))
+                start += strlen(reason);
+        else if ((start = strstr(words, fatal)))
                 start += strlen(fatal);
         else if (!(start = strstr(words, locked))) {
                 end = words + strlen(words);
@@ -458,6 +465,7 @@ static int remove_copies(const struct Offsite *offsite, const struct Operation *
 const struct OffsiteEngine offsite_restic = {
         .program = "restic",
         .noun = "snapshot",
+        .unreachable = UNREACHABLE,
         .list = list,
         .prepare = prepare,
         .send = send,

@@ -191,7 +191,12 @@ int offsite_start(const struct Offsite *offsite, const struct Operation *operati
         const char *const *arguments, const char *directory, struct Subprocess **ret_child,
         struct Failure *failure) {
         const char *program = offsite->engine->program;
-        const struct SubprocessCommand command = { arguments, offsite->environment, directory };
+        const struct SubprocessCommand command = {
+                .arguments = arguments,
+                .environment = offsite->environment,
+                .directory = directory,
+                .last_words = offsite->engine->unreachable,
+        };
         int r = subprocess_start(operation, &command, ret_child, failure);
 
         if (r == -ENOENT && !failure_is_set(failure))

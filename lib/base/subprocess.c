@@ -26,6 +26,7 @@ struct Subprocess {
         int pid_fd;
         bool confined;
         uint64_t deadline;                 /* 0: none */
+        char *last_words;                  /* or NULL */
         int input_fd, output_fd, error_fd; /* -1: ended */
         bool ended;                        /* not reaped yet: its number is still its own */
         int status;
@@ -192,7 +193,8 @@ int subprocess_start(const struct Operation *operation, const struct SubprocessC
                         .output_fd = -1,
                         .error_fd = -1,
                 };
-        if (!child || !environment || !(child->program = strdup(program)))
+        if (!child || !environment || !(child->program = strdup(program)) ||
+                (command->last_words && !(child->last_words = strdup(command->last_words))))
                 return failure_out_of_memory(failure);
         r = start(child, command, environment, &report);
         if (r < 0)
@@ -321,7 +323,12 @@ static int turn(struct Subprocess *child, bool feeding, struct Failure *failure)
                 return -ETIME;
         }
         r = wait_a_moment(child, feeding);
-        return r < 0 ? failure_set_read(failure, -r, child->program, "read from") : 0;
+        if (r < 0)
+                return failure_set_read(failure, -r, child->program, "read from");
+        /* It ends like any that is killed, and its words tell why. */
+        if (child->last_words && strstr(child->words, child->last_words))
+                (void) kill(-child->pid, SIGKILL);
+        return 0;
 }
 
 ssize_t subprocess_read(
@@ -399,6 +406,7 @@ struct Subprocess *subprocess_free(struct Subprocess *child) {
         cleanup_close(&child->output_fd);
         cleanup_close(&child->error_fd);
         free(child->program);
+        free(child->last_words);
         free(child);
         return NULL;
 }

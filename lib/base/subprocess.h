@@ -27,6 +27,9 @@ struct SubprocessCommand {
         /* What it may do, or NULL: whatever we may. Its environment is then `environment` alone. */
         const struct Confinement *confinement;
         uint64_t deadline; /* of monotonic_ms(), when it is killed; 0: none */
+        /* It is killed as soon as it has these in what it says on standard error, or NULL: for what
+         * would try again and again what its caller would rather know has failed. */
+        const char *last_words;
 };
 
 struct Subprocess;

@@ -165,6 +165,24 @@ static void test_nothing_outlives_it(void **state) {
         assert_goes(output);
 }
 
+static void test_with_its_last_words_it_is_killed(void **state) {
+        struct Fixture *f = *state;
+        const char *const arguments[] = { "sh", "-c",
+                "trap '' INT TERM; echo first >&2; echo again: why >&2; exec tail -f /dev/null",
+                NULL };
+        const struct SubprocessCommand command = { .arguments = arguments,
+                .last_words = "again: " };
+        _cleanup_subprocess_ struct Subprocess *process = NULL;
+        _cleanup_free_ char *output = NULL;
+        int status;
+
+        assert_int_equal(subprocess_start(&f->operation, &command, &process, &f->failure), 0);
+        output = read_all(f, process, NULL);
+        assert_int_equal(subprocess_finish(process, &status, &f->failure), 0);
+        assert_int_equal(status, 128 + SIGKILL);
+        assert_string_equal(subprocess_words(process), "first\nagain: why\n");
+}
+
 static void test_cancelled_it_is_asked_to_stop_and_waited_for(void **state) {
         struct Fixture *f = *state;
         _cleanup_subprocess_ struct Subprocess *process = NULL;
@@ -209,6 +227,7 @@ int main(void) {
                 ON_ROOT(test_environment_and_directory_are_as_given),
                 ON_ROOT(test_what_cannot_be_run_is_told_apart),
                 ON_ROOT(test_nothing_outlives_it),
+                ON_ROOT(test_with_its_last_words_it_is_killed),
                 ON_ROOT(test_cancelled_it_is_asked_to_stop_and_waited_for),
                 ON_ROOT(test_given_up_it_is_stopped),
         };
