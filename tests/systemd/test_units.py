@@ -76,7 +76,9 @@ def test_services_are_rated_safe(container, how):
     if how == "offline":
         text = "".join(container.run("systemd-analyze", "--no-pager", "--offline=true", "security",
                                      container.show(unit, "FragmentPath")).stdout
-                       for unit in units).replace("atocore-restore@i.", "atocore-restore@latest.")
+                       for unit in units)
+        # An instance of its own: "i" of systemd 252, "test_instance" of 257.
+        text = re.sub(r"atocore-restore@\w+\.", "atocore-restore@latest.", text)
     else:
         text = container.run("systemd-analyze", "--no-pager", "security", *units).stdout
     found = exposures(text)
