@@ -3,6 +3,7 @@
 new, and it says which."""
 
 import concurrent.futures
+import os
 
 import pytest
 
@@ -11,6 +12,7 @@ from support.restores import NOW, safeties
 from support.tracing import strace, traced  # noqa: F401
 
 SYSEXITS = {0, 65, 66, 69, 70, 73, 74, 75, 77, 78}
+LIBC = tuple(map(int, os.confstr("CS_GNU_LIBC_VERSION").split()[1].split(".")))
 WORKERS = 4  # most of a restore is waiting for the disk
 SWEEP_MAX = 400
 
@@ -85,7 +87,10 @@ def test_whatever_call_fails_what_is_live_is_whole(tmp_path, reports, strace, ca
 
     workers = WORKERS if call in STRIDE else 1
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        assert sum(pool.map(sweep, range(workers))) > 0
+        injected = sum(pool.map(sweep, range(workers)))
+    if call == "getrandom" and injected == 0 and LIBC >= (2, 41):
+        pytest.skip("this C library gets random numbers from the vDSO, without a system call")
+    assert injected > 0
 
 
 @pytest.mark.parametrize("error", ["EINVAL", "ENOSYS"])
