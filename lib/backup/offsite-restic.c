@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "lib/backup/offsite-engine.h"
+#include "lib/backup/restic-words.h"
 #include "lib/backup/tar-stream.h"
 #include "lib/base/config.h"
 #include "lib/base/file-io.h"
@@ -25,44 +26,7 @@
 #define TAG_PINNED "pinned"
 
 #define JSON_DEPTH    16
-#define NO_REPOSITORY 10 /* exit status of restic 0.17 and later */
 #define LINE_MAX_SIZE ((size_t) 64 << 10)
-
-/* 0.14 gave up a repository that cannot be opened at once. Later ones go on trying for a quarter of
- * an hour and say this each time, "1.020112183s: " and the reason behind it; but it is the unit
- * that tries again, and who lists by hand is to be told. */
-#define UNREACHABLE "Stat(<config/>) returned error, retrying after "
-
-/* The line that says it, and what restic puts in front of it is none of the reason. */
-static char *complaint(const char *words) {
-        static const char fatal[] = "Fatal: ", locked[] = "unable to create lock", reason[] = ": ";
-        _cleanup_json_ json_object *object = NULL;
-        _cleanup_free_ char *line = NULL, *problem = NULL;
-        const char *start = strstr(words, UNREACHABLE), *end;
-        json_object *message;
-
-        if (start && (start = strstr(start, reason)))
-                start += strlen(reason);
-        else if ((start = strstr(words, fatal)))
-                start += strlen(fatal);
-        else if (!(start = strstr(words, locked))) {
-                end = words + strlen(words);
-                while (end > words && end[-1] == '\n')
-                        end--;
-                start = memrchr(words, '\n', (size_t) (end - words));
-                start = start ? start + 1 : words;
-        }
-        line = strndup(start, strcspn(start, "\n"));
-        if (!line)
-                return NULL;
-        /* As --json has it. */
-        if (line[0] == '{' &&
-                json_document_parse(line, strlen(line), JSON_DEPTH, &object, &problem) >= 0 &&
-                json_object_object_get_ex(object, "message", &message) &&
-                json_object_is_type(message, json_type_string))
-                return strdup(json_object_get_string(message));
-        return STEAL(line);
-}
 
 static const char *text_of(json_object *object, const char *name) {
         json_object *value;
@@ -129,22 +93,6 @@ static int take_snapshots(const struct Offsite *offsite, const char *text, struc
         return 0;
 }
 
-/* restic before 0.17 tells it by words only. They need not be all: `restic init`, which acts on
- * them, looks again itself and makes nothing where something is. */
-static bool says_absent(int status, const char *message) {
-        static const char *const signs[] = { "no such file or directory", "does not exist",
-                "doesn't exist", "(404)", "NoSuchKey" };
-
-        if (status == NO_REPOSITORY)
-                return true;
-        if (!strstr(message, "unable to open config file"))
-                return false;
-        for (size_t i = 0; i < sizeof signs / sizeof signs[0]; i++)
-                if (strstr(message, signs[i]))
-                        return true;
-        return false;
-}
-
 /* Reading locks nothing, so that it needs no right to write. */
 static int list(const struct Offsite *offsite, const struct Operation *operation,
         struct OffsiteList *copies, struct Failure *failure) {
@@ -157,7 +105,7 @@ static int list(const struct Offsite *offsite, const struct Operation *operation
         r = offsite_capture(offsite, operation, arguments, "list", &output, &status, &why);
         if (r >= 0 && status == 0)
                 return take_snapshots(offsite, output, copies, failure);
-        copies->absent = r >= 0 && says_absent(status, failure_message(&why));
+        copies->absent = r >= 0 && restic_says_absent(status, failure_message(&why));
         if (copies->absent)
                 return 0;
         return failure_set(failure, why.event, why.error, why.path, "%s", failure_message(&why));
@@ -270,23 +218,11 @@ static ssize_t read_dump(void *userdata, void *buffer, size_t size, struct Failu
         return subprocess_read(((struct Dump *) userdata)->child, buffer, size, failure);
 }
 
-/* What restic says of data that came and is not what it was, or is gone. */
-static bool says_damaged(const char *words) {
-        static const char *const signs[] = { "verification failed", "does not match",
-                "invalid data returned", "no such file or directory", "does not exist", "(404)",
-                "not found in index" };
-
-        for (size_t i = 0; i < sizeof signs / sizeof signs[0]; i++)
-                if (strstr(words, signs[i]))
-                        return true;
-        return false;
-}
-
 /* All of a copy, as a tar stream of restic's. Without its cache it comes from the other side, and
  * not from what this machine remembers of it. */
-static int read_copy(const struct Offsite *offsite, const struct Operation *operation,
+static int read_once(const struct Offsite *offsite, const struct Operation *operation,
         const struct OffsiteCopy *copy, const char *doing, int directory,
-        struct TarContents *ret_contents, struct Failure *failure) {
+        struct TarContents *ret_contents, bool *ret_panicked, struct Failure *failure) {
         _cleanup_tar_contents_ struct TarContents contents = { 0 };
         _cleanup_subprocess_ struct Subprocess *child = NULL;
         _cleanup_free_ char *problem = NULL, *why = NULL;
@@ -296,6 +232,7 @@ static int read_copy(const struct Offsite *offsite, const struct Operation *oper
         };
         int status, r, r_end;
 
+        *ret_panicked = false;
         r = offsite_start(offsite, operation,
                 (const char *const[]){
                         "restic", "dump", "--no-lock", "--no-cache", copy->id, "/", NULL },
@@ -310,10 +247,11 @@ static int read_copy(const struct Offsite *offsite, const struct Operation *oper
         if (r_end < 0)
                 return r_end;
         if (status != 0) {
-                why = complaint(subprocess_words(child));
+                why = restic_complaint(subprocess_words(child));
                 if (!why)
                         return failure_out_of_memory(failure);
-                return says_damaged(why)
+                *ret_panicked = restic_has_panicked(status, subprocess_words(child));
+                return restic_says_damaged(why)
                         ? offsite_mismatch(offsite, copy, why, failure)
                         : offsite_failed(offsite, child, status, "read back from", failure);
         }
@@ -322,6 +260,28 @@ static int read_copy(const struct Offsite *offsite, const struct Operation *oper
         *ret_contents = contents;
         contents = (struct TarContents){ 0 };
         return 0;
+}
+
+/* Where restic 0.18 cannot read a file it stops walking the tree, and may die of that (a nil
+ * pointer in its walker) before it has said what was wrong. Whether that was the copy or the way to
+ * it tells its own check, which reads all that is there; so it is asked only then. */
+static int read_copy(const struct Offsite *offsite, const struct Operation *operation,
+        const struct OffsiteCopy *copy, const char *doing, int directory,
+        struct TarContents *ret_contents, struct Failure *failure) {
+        static const char *const check[] = { "restic", "check", "--no-lock", "--no-cache",
+                "--read-data", NULL };
+        _cleanup_failure_ struct Failure why = { 0 };
+        bool panicked;
+        int status, r, r_check;
+
+        r = read_once(offsite, operation, copy, doing, directory, ret_contents, &panicked, failure);
+        if (!panicked)
+                return r;
+        r_check = offsite_capture(offsite, operation, check, "check", NULL, &status, &why);
+        if (r_check < 0 || status == 0 || !restic_says_damaged(failure_message(&why)))
+                return r;
+        failure_clear(failure);
+        return offsite_mismatch(offsite, copy, "its repository contains errors", failure);
 }
 
 /* Of an older snapshot that has no SHA256SUMS: what it would be. */
@@ -465,12 +425,12 @@ static int remove_copies(const struct Offsite *offsite, const struct Operation *
 const struct OffsiteEngine offsite_restic = {
         .program = "restic",
         .noun = "snapshot",
-        .unreachable = UNREACHABLE,
+        .unreachable = RESTIC_UNREACHABLE,
         .list = list,
         .prepare = prepare,
         .send = send,
         .verify = verify,
         .fetch = fetch,
         .remove = remove_copies,
-        .complaint = complaint,
+        .complaint = restic_complaint,
 };

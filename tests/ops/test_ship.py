@@ -216,25 +216,6 @@ def test_missing_program_is_named_with_its_package(live, take, place, tmp_path):
     assert result.codes[-1] == "offsite_failed" and "apt install restic" in result.stderr
 
 
-def test_restic_that_would_go_on_trying_is_ended(live, take, place, tmp_path):
-    take(DAYS[-1])
-    program = tmp_path / "restic"
-    program.write_text(
-        "#!/bin/sh\n"
-        "for n in 1 2; do\n"
-        "        echo 'Stat(<config/>) returned error, retrying after 1.02s:'"
-        "             'Head \"http://a/config\": dial tcp: connect: connection refused'\n"
-        "done >&2\n"
-        "exec tail -f /dev/null\n")
-    program.chmod(0o755)
-    for arguments in ([], ["--list"]):
-        result = place.ship(*arguments, now=NOW,
-                            env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}).expect(69)
-        assert result.codes[-1] == "offsite_failed"
-        assert ': restic: Head "http://a/config": dial tcp: connect: connection refused; check' in (
-            result.stderr)
-
-
 def test_passwords_are_not_shown(live, take, place):
     take(DAYS[-1])
     place.offsite = "restic:rest:http://me:s3cret@127.0.0.1:9/"
