@@ -6,9 +6,9 @@
  *
  * The rarest words of the prompt decide which chunks are looked at, and common ones only rank
  * these: posting lists are read from the shortest on, until there were as many entries as a quarter
- * of the chunks, or further as long as there is less than was asked for. The best candidates, ten
+ * of the chunks, or further as long as there is less than was asked for. The best candidates, six
  * times as many as are wanted, then get their whole score from their term vectors, with feedback
- * (feedback.h). (Of the ten best chunks of 200,000 for prompts of 5 to 40 words, 0.96 are those
+ * (feedback.h). (Of the ten best chunks of 200,000 for prompts of 5 to 40 words, 0.90 are those
  * that a search without these limits finds.)
  */
 
@@ -23,8 +23,8 @@
 
 #define LEXICAL_POSTINGS_SHARE   4 /* of the chunks, one in so many */
 #define LEXICAL_POSTINGS_MIN     50000
-#define LEXICAL_CANDIDATES_TIMES 10 /* as many as are wanted */
-#define LEXICAL_CANDIDATES_MIN   100
+#define LEXICAL_CANDIDATES_TIMES 6 /* as many as are wanted */
+#define LEXICAL_CANDIDATES_MIN   60
 #define LEXICAL_CANDIDATES_MAX   1000
 
 struct Rank {
