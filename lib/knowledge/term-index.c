@@ -27,7 +27,7 @@ enum Statement {
 
 static const char *const statement_texts[STATEMENT_COUNT] = {
         [FIND_TERM] = "SELECT id FROM terms WHERE term = ?1",
-        [INSERT_TERM] = "INSERT INTO terms (term, chunks) VALUES (?1, 0)",
+        [INSERT_TERM] = "INSERT INTO terms (term, chunks) VALUES (?1, ?2)",
         [COUNT_TERM] = "UPDATE terms SET chunks = chunks + ?2 WHERE id = ?1 AND chunks + ?2 >= 0",
         [DELETE_UNUSED_TERM] = "DELETE FROM terms WHERE id = ?1 AND chunks = 0",
         [SELECT_VECTOR] = "SELECT length, data FROM chunk_terms WHERE chunk_id = ?1",
@@ -231,45 +231,68 @@ static int apply_removed(struct TermIndex *index, struct Failure *failure) {
 
 static int find_id(struct TermIndex *index, size_t number, struct Failure *failure) {
         sqlite3_stmt *find _cleanup_reset_ = index->statements[FIND_TERM];
-        sqlite3_stmt *insert _cleanup_reset_ = index->statements[INSERT_TERM];
-        const char *term = term_table_text(&index->batch.terms, number);
-        int size = (int) index->batch.terms.terms[number].size, r;
-        int64_t *id = &index->batch.waiting[number].id;
 
-        if (sqlite3_bind_text(find, 1, term, size, SQLITE_STATIC) != SQLITE_OK ||
-                sqlite3_bind_text(insert, 1, term, size, SQLITE_STATIC) != SQLITE_OK)
+        if (sqlite3_bind_text(find, 1, term_table_text(&index->batch.terms, number),
+                    (int) index->batch.terms.terms[number].size, SQLITE_STATIC) != SQLITE_OK)
                 return failure_out_of_memory(failure);
         switch (sqlite3_step(find)) {
         case SQLITE_ROW:
-                *id = sqlite3_column_int64(find, 0);
-                break;
+                index->batch.waiting[number].id = sqlite3_column_int64(find, 0);
+                return index->batch.waiting[number].id > 0 ? 0
+                                                           : term_index_damaged(index->db, failure);
         case SQLITE_DONE:
-                r = step(index, insert, failure);
-                if (r < 0)
-                        return r;
-                *id = sqlite3_last_insert_rowid(index->db);
-                break;
+                return 0;
         default:
                 return sqlite_failure(index->db, failure, "read the index");
         }
-        return *id > 0 ? 0 : term_index_damaged(index->db, failure);
 }
 
-static int find_ids(struct TermIndex *index, struct Failure *failure) {
-        int r = 0;
+static int insert_term(struct TermIndex *index, size_t number, struct Failure *failure) {
+        sqlite3_stmt *insert _cleanup_reset_ = index->statements[INSERT_TERM];
+        struct WaitingTerm *waiting = &index->batch.waiting[number];
+        int r;
 
-        for (size_t i = 0; r >= 0 && i < index->batch.terms.n; i++)
-                if (index->batch.waiting[i].chunks > 0 && index->batch.waiting[i].id == 0)
+        if (sqlite3_bind_text(insert, 1, term_table_text(&index->batch.terms, number),
+                    (int) index->batch.terms.terms[number].size, SQLITE_STATIC) != SQLITE_OK ||
+                sqlite3_bind_int64(insert, 2, waiting->chunks) != SQLITE_OK)
+                return failure_out_of_memory(failure);
+        r = step(index, insert, failure);
+        if (r < 0)
+                return r;
+        waiting->id = sqlite3_last_insert_rowid(index->db);
+        return waiting->id > 0 ? 0 : term_index_damaged(index->db, failure);
+}
+
+/* Terms that are new are counted, and get ids above *ret_known. */
+static int find_ids(struct TermIndex *index, int64_t *ret_known, struct Failure *failure) {
+        int r = sqlite_query_int64(
+                index->db, "SELECT coalesce(max(id), 0) FROM terms", ret_known, failure);
+
+        if (r >= 0 && *ret_known < 0)
+                return term_index_damaged(index->db, failure);
+        for (size_t i = 0; r >= 0 && i < index->batch.terms.n; i++) {
+                const struct WaitingTerm *waiting = &index->batch.waiting[i];
+
+                if (waiting->chunks == 0)
+                        continue;
+                if (waiting->id == 0 && *ret_known > 0)
                         r = find_id(index, i, failure);
+                if (r >= 0 && waiting->id == 0)
+                        r = insert_term(index, i, failure);
+        }
         return r;
 }
 
 /* To the list of one term in one window, and to the vectors of the chunks. */
-static int append_to_list(struct TermIndex *index, int64_t term, int64_t window,
+static int append_to_list(struct TermIndex *index, int64_t term, bool is_new, int64_t window,
         const struct Occurrence *occurrences, size_t n, struct Failure *failure) {
         struct PostingWriter *list = &index->lists.list;
-        int r = term_lists_read(&index->lists, term, window, NULL, 0, failure);
+        int r = 0;
 
+        if (is_new)
+                posting_writer_reset(list);
+        else
+                r = term_lists_read(&index->lists, term, window, NULL, 0, failure);
         for (size_t i = 0; r >= 0 && i < n; i++) {
                 struct WaitingChunk *chunk = &index->batch.chunks[occurrences[i].chunk];
                 uint64_t key = (uint64_t) chunk->id % TERM_WINDOW;
@@ -287,8 +310,8 @@ static int64_t window_of(const struct TermIndex *index, const struct Occurrence 
         return index->batch.chunks[occurrence->chunk].id / TERM_WINDOW;
 }
 
-static int append(struct TermIndex *index, int64_t term, const struct Occurrence *occurrences,
-        size_t n, struct Failure *failure) {
+static int append(struct TermIndex *index, int64_t term, bool is_new,
+        const struct Occurrence *occurrences, size_t n, struct Failure *failure) {
         int r = 0;
 
         for (size_t i = 0, next; r >= 0 && i < n; i = next) {
@@ -296,9 +319,9 @@ static int append(struct TermIndex *index, int64_t term, const struct Occurrence
 
                 for (next = i + 1; next < n && window_of(index, &occurrences[next]) == window;)
                         next++;
-                r = append_to_list(index, term, window, &occurrences[i], next - i, failure);
+                r = append_to_list(index, term, is_new, window, &occurrences[i], next - i, failure);
         }
-        return r < 0 ? r : count_term(index, term, (int64_t) n, failure);
+        return r < 0 || is_new ? r : count_term(index, term, (int64_t) n, failure);
 }
 
 static int write_vector(
@@ -316,20 +339,22 @@ static int write_vector(
 
 static int apply_added(struct TermIndex *index, struct Failure *failure) {
         _cleanup_ordered_batch_ struct OrderedBatch ordered = { 0 };
+        int64_t known;
         size_t first = 0;
         int r;
 
         if (index->batch.n_chunks == 0)
                 return 0;
-        r = find_ids(index, failure);
+        r = find_ids(index, &known, failure);
         if (r < 0)
                 return r;
         if (term_batch_order(&index->batch, &ordered) < 0)
                 return failure_out_of_memory(failure);
         for (size_t i = 0; r >= 0 && i < ordered.n; i++) {
+                int64_t term = ordered.terms[i].id;
                 size_t end = ordered.terms[i].end;
 
-                r = append(index, ordered.terms[i].id, ordered.occurrences + first, end - first,
+                r = append(index, term, term > known, ordered.occurrences + first, end - first,
                         failure);
                 first = end;
         }
