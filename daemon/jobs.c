@@ -12,7 +12,6 @@
 
 #define STACK_SIZE   (512u << 10) /* only what is touched takes memory */
 #define IDLE_SECONDS 10
-#define READERS_MAX  4
 
 /* What all readers together keep in memory of the database. */
 #define READ_CACHE (UINT64_C(32) << 20)
@@ -23,7 +22,7 @@ static const struct {
         enum SqliteMode store_mode;
 } lanes[LANE_COUNT_] = {
         [LANE_STATE] = { 1, 128, SQLITE_MODE_READ },
-        [LANE_READ] = { READERS_MAX, 64, SQLITE_MODE_READ },
+        [LANE_READ] = { 4, 64, SQLITE_MODE_READ },
         [LANE_WRITE] = { 1, 64, SQLITE_MODE_WRITE },
         [LANE_ADMIN] = { 3, 8, SQLITE_MODE_READ },
 };
@@ -58,13 +57,14 @@ struct Jobs {
  * cache; one more than the first so that a long question does not hold up all. But where servers
  * are asked for vectors, it is them that are waited for. */
 static unsigned readers(const struct Daemon *daemon) {
+        const unsigned max = lanes[LANE_READ].max_threads;
         cpu_set_t processors;
-        int n;
+        unsigned n;
 
         if (daemon->vectors || sched_getaffinity(0, sizeof processors, &processors) < 0)
-                return READERS_MAX;
-        n = CPU_COUNT(&processors);
-        return n < 2 ? 2 : n > READERS_MAX ? READERS_MAX : (unsigned) n;
+                return max;
+        n = (unsigned) CPU_COUNT(&processors);
+        return n < 2 ? 2 : n > max ? max : n;
 }
 
 int jobs_new(struct Daemon *daemon, struct Jobs **ret_jobs) {

@@ -257,15 +257,12 @@ static int explain(struct IndexReader *index, const struct Project *project,
         const struct PromptWords *words, size_t top_k, struct Retrieval *retrieval,
         struct Failure *failure) {
         _cleanup_(ranking_done) struct Ranking ranking = { 0 };
-        sqlite3 *db = index_reader_database(index);
+        sqlite3 *db _cleanup_rollback_ = index_reader_database(index);
         int r;
 
         r = sqlite_execute(db, "BEGIN", failure);
-        if (r < 0)
-                return r;
-        sqlite3 *transaction _cleanup_rollback_ = db;
-
-        r = lexical_rank(index, project, words, top_k, &ranking, failure);
+        if (r >= 0)
+                r = lexical_rank(index, project, words, top_k, &ranking, failure);
         for (size_t i = 0; r >= 0 && i < retrieval->n_chunks; i++) {
                 struct Chunk *chunk = &retrieval->chunks[i];
 
