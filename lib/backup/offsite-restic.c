@@ -250,7 +250,8 @@ static int read_once(const struct Offsite *offsite, const struct Operation *oper
                 why = restic_complaint(subprocess_words(child));
                 if (!why)
                         return failure_out_of_memory(failure);
-                *ret_panicked = restic_has_panicked(status, subprocess_words(child));
+                *ret_panicked = !restic_says_damaged(why) &&
+                        restic_has_panicked(status, subprocess_words(child));
                 return restic_says_damaged(why)
                         ? offsite_mismatch(offsite, copy, why, failure)
                         : offsite_failed(offsite, child, status, "read back from", failure);
@@ -278,10 +279,17 @@ static int read_copy(const struct Offsite *offsite, const struct Operation *oper
         if (!panicked)
                 return r;
         r_check = offsite_capture(offsite, operation, check, "check", NULL, &status, &why);
-        if (r_check < 0 || status == 0 || !restic_says_damaged(failure_message(&why)))
+        if (r_check == -EINTR || r_check == -ENOMEM) {
+                failure_clear(failure);
+                *failure = why;
+                why = (struct Failure){ 0 };
+                return r_check;
+        }
+        /* All else that it may say is that it could not read what is there. */
+        if (r_check < 0 || status == 0 || !strstr(failure_message(&why), RESTIC_FOUND_ERRORS))
                 return r;
         failure_clear(failure);
-        return offsite_mismatch(offsite, copy, "its repository contains errors", failure);
+        return offsite_mismatch(offsite, copy, "its " RESTIC_FOUND_ERRORS, failure);
 }
 
 /* Of an older snapshot that has no SHA256SUMS: what it would be. */

@@ -58,7 +58,7 @@ bool restic_says_absent(int status, const char *message) {
 bool restic_says_damaged(const char *words) {
         static const char *const signs[] = { "verification failed", "does not match",
                 "invalid data returned", "no such file or directory", "does not exist", "(404)",
-                "not found in index", "repository contains errors" };
+                "not found in index" };
 
         for (size_t i = 0; i < sizeof signs / sizeof signs[0]; i++)
                 if (strstr(words, signs[i]))

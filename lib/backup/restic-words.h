@@ -20,6 +20,9 @@ char *restic_complaint(const char *words);
  * `restic init`, which acts on them, looks again itself and makes nothing where something is. */
 bool restic_says_absent(int status, const char *complaint);
 
+/* What its check says at the end, when it could read what is there and found it damaged. */
+#define RESTIC_FOUND_ERRORS "repository contains errors"
+
 /* That data came and is not what it was, or is gone. */
 bool restic_says_damaged(const char *complaint);
 

@@ -31,6 +31,7 @@ struct File {
         char *memory;       /* of the blocks */
         struct Block blocks[BLOCKS];
         uint64_t uses;
+        sqlite3_int64 unreadable; /* the last block that could not be read as a whole; -1: none */
         sqlite3_int64 lately[LATELY]; /* where was read, in turn */
         size_t reads;
 };
@@ -73,10 +74,14 @@ static struct Block *read_block(struct File *file, sqlite3_int64 number) {
         for (size_t i = 1; i < BLOCKS; i++)
                 if (file->blocks[i].used < oldest->used)
                         oldest = &file->blocks[i];
+        if (number == file->unreadable) /* a disk takes seconds to give up */
+                return NULL;
         oldest->number = -1;
         if (file->real->pMethods->xRead(file->real, memory_of(file, oldest), (int) size, at) !=
-                SQLITE_OK)
+                SQLITE_OK) {
+                file->unreadable = number;
                 return NULL;
+        }
         oldest->number = number;
         return oldest;
 }
@@ -174,7 +179,9 @@ static int open_file(
         int code;
 
         (void) vfs;
-        *file = (struct File){ .real = (sqlite3_file *) (file + 1) };
+        if (!(flags & SQLITE_OPEN_MAIN_DB)) /* temporary files of SQLite's own are written */
+                return real_vfs->xOpen(real_vfs, path, base, flags, ret_flags);
+        *file = (struct File){ .real = (sqlite3_file *) (file + 1), .unreadable = -1 };
         code = real_vfs->xOpen(real_vfs, path, file->real, flags, ret_flags);
         if (code == SQLITE_OK)
                 code = file->real->pMethods->xFileSize(file->real, &file->size);

@@ -10,5 +10,5 @@
  * A VFS (https://sqlite.org/vfs.html) over the default one: for files that nobody writes.
  */
 
-/* Its name; NULL when memory ran out. */
+/* Its name; NULL when SQLite has no room for it, or none to build upon. */
 const char *sqlite_blocks_vfs(void);

@@ -132,6 +132,7 @@ static const float *settle(struct Accumulator *accumulator, struct Window *windo
 /* Blocks, as nearly all sums of most windows are 0 or too small, and a processor compares many at
  * once. */
 #define BLOCK 32
+_Static_assert(TERM_WINDOW % BLOCK == 0, "a window is whole blocks");
 
 static unsigned count_above(const float *block, float floor) {
         unsigned n = 0;

@@ -299,6 +299,7 @@ static int pack(struct Chunker *chunker, struct BlockList *blocks, size_t base) 
                         r = begin_section(chunker, block);
                         if (r < 0)
                                 return r;
+                        /* One that is longer is split like any other line. */
                         if (block->own_end - block->start <= CHUNK_LINE_MAX)
                                 take_until(chunker, base + block->own_end, false);
                         r = split_lines(chunker, end, false);

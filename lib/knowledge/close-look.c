@@ -2,9 +2,7 @@
 
 #include "lib/knowledge/close-look.h"
 
-#include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "lib/base/sqlite.h"
 #include "lib/knowledge/posting.h"
@@ -57,7 +55,7 @@ static int find_bound(const struct Look *look, const struct Candidate *candidate
         while (i < look->n_sorted && (r = posting_read(&reader, &posting)) > 0) {
                 while (i < look->n_sorted && (uint64_t) look->sorted[i].id < posting.key)
                         i++;
-                if (i < look->n_sorted && (uint64_t) look->sorted[i].id == posting.key)
+                for (; i < look->n_sorted && (uint64_t) look->sorted[i].id == posting.key; i++)
                         frequencies[look->sorted[i].place] = posting_frequency(posting.weight);
         }
         if (r < 0)

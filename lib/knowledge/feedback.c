@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "lib/knowledge/posting.h"
 #include "lib/knowledge/term-index.h"

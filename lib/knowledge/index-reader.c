@@ -13,7 +13,7 @@
 
 #define WORDS_MAX 4096
 
-/* A term is where its id, divided by this, leaves it: what many questions come upon stays. */
+/* A term is where its id, divided by this, leaves it, until another one takes that place. */
 #define TERMS 4096
 
 struct KnownTerm {

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "lib/base/sqlite.h"
 #include "lib/knowledge/accumulator.h"
@@ -13,7 +12,7 @@
 #include "lib/knowledge/scope.h"
 #include "lib/knowledge/term-index.h"
 
-/* Of so many at most, and of twice as many as are wanted, the text is read for its phrases. */
+/* So many at most, and twice as many as are wanted, are looked at for their phrases. */
 #define CLOSE_LOOK_MAX 64
 
 /* A word of the prompt that the index knows. */
@@ -209,7 +208,7 @@ static int reserve(struct Search *search, size_t size) {
         size_t allocated = 2 * search->vectors_allocated + size + (64 << 10);
         uint8_t *vectors;
 
-        if (search->vectors_allocated - search->vectors_size >= size)
+        if (search->vectors && search->vectors_allocated - search->vectors_size >= size)
                 return 0;
         vectors = realloc(search->vectors, allocated);
         if (!vectors)

@@ -189,12 +189,21 @@ bool fingerprint_repeats(const struct Fingerprint *text, const struct Fingerprin
 
 /* Known texts. */
 
+/* By the high half: by the low one shingles are picked. */
+static size_t bit_of(const struct KnownTexts *known, uint64_t hash) {
+        return (size_t) (hash >> 32) % known->seen_bits;
+}
+
 static bool is_seen(const struct KnownTexts *known, uint64_t hash) {
-        return known->seen[hash % known->seen_bits / 64] >> hash % 64 & 1;
+        size_t bit = bit_of(known, hash);
+
+        return known->seen[bit / 64] >> bit % 64 & 1;
 }
 
 static void set_seen(struct KnownTexts *known, uint64_t hash) {
-        known->seen[hash % known->seen_bits / 64] |= UINT64_C(1) << hash % 64;
+        size_t bit = bit_of(known, hash);
+
+        known->seen[bit / 64] |= UINT64_C(1) << bit % 64;
 }
 
 int known_texts_make(size_t max, size_t shingles, struct KnownTexts *ret_known) {

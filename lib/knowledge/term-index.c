@@ -275,10 +275,15 @@ static int find_ids(struct TermIndex *index, int64_t *ret_known, struct Failure 
 
                 if (waiting->chunks == 0)
                         continue;
+                if (waiting->id > *ret_known) /* none that this connection has put there */
+                        return term_index_damaged(index->db, failure);
                 if (waiting->id == 0 && *ret_known > 0)
                         r = find_id(index, i, failure);
-                if (r >= 0 && waiting->id == 0)
-                        r = insert_term(index, i, failure);
+                if (r < 0 || waiting->id != 0)
+                        continue;
+                r = insert_term(index, i, failure);
+                if (r >= 0 && waiting->id <= *ret_known)
+                        r = term_index_damaged(index->db, failure);
         }
         return r;
 }

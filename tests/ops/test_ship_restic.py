@@ -58,6 +58,8 @@ def test_restic_that_panics_is_asked_what_was_wrong(place, tmp_path):
     for said, status, code, told in (
             ("", 69, "offsite_failed", "panic: nil pointer"),
             ("Fatal: unable to open config file: timeout\n", 69, "offsite_failed", "panic: nil"),
+            ("Fatal: repository does not exist: unable to open config file: stat /gone/config: "
+             "no such file or directory\n", 69, "offsite_failed", "panic: nil pointer"),
             ("Fatal: repository contains errors\n", 65, "offsite_mismatch", "contains errors")):
         words.write_text(said)
         result = place.ship("--verify", now=NOW, env=path).expect(status)

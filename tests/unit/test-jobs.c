@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -81,20 +82,38 @@ static void test_lanes_do_not_wait_for_each_other(void **state) {
         assert_false(jobs_are_in(jobs, LANE_ADMIN));
 }
 
-static void test_readers_work_side_by_side(void **state) {
+static void assert_side_by_side(size_t n) {
         _cleanup_jobs_ struct Jobs *jobs = new_jobs();
-        struct Gated gated[4];
+        struct Gated gated[5];
 
-        (void) state;
-        for (size_t i = 0; i < 4; i++) {
+        for (size_t i = 0; i < 5; i++) {
                 gated_init(&gated[i]);
                 assert_int_equal(jobs_submit(jobs, LANE_READ, &gated[i].job), 0);
         }
-        for (size_t i = 0; i < 4; i++)
+        for (size_t i = 0; i < n; i++)
                 (void) sem_wait(&gated[i].began); /* all at once, or this hangs */
-        for (size_t i = 0; i < 4; i++)
+        for (size_t i = n; i < 5; i++)
+                assert_int_equal(sem_trywait(&gated[i].began), -1);
+        for (size_t i = 0; i < 5; i++)
                 (void) sem_post(&gated[i].may_end);
-        take(jobs, 4);
+        take(jobs, 5);
+}
+
+static void test_readers_work_side_by_side_as_there_are_processors(void **state) {
+        cpu_set_t before, one;
+
+        (void) state;
+        assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+        CPU_ZERO(&one);
+        for (size_t i = 0; CPU_COUNT(&one) == 0; i++)
+                if (CPU_ISSET(i, &before))
+                        CPU_SET(i, &one);
+        assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+        assert_side_by_side(2);
+        the_daemon.vectors = (void *) &the_daemon; /* there are some: they are waited for */
+        assert_side_by_side(4);
+        the_daemon.vectors = NULL;
+        assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
 }
 
 static void test_there_is_one_writer_and_it_keeps_the_order(void **state) {
@@ -168,7 +187,7 @@ static void test_many_jobs_are_each_done_once(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_lanes_do_not_wait_for_each_other),
-                cmocka_unit_test(test_readers_work_side_by_side),
+                cmocka_unit_test(test_readers_work_side_by_side_as_there_are_processors),
                 cmocka_unit_test(test_there_is_one_writer_and_it_keeps_the_order),
                 cmocka_unit_test(test_full_queue_says_so_at_once),
                 cmocka_unit_test(test_many_jobs_are_each_done_once),
