@@ -88,8 +88,7 @@ static void fail(struct RegistryCache *cache, struct Failure *failure) {
                         },
                         "%s%s", failure_message(failure), cache->view ? "; " SERVED_ON : "");
         failure_clear(&cache->failure);
-        cache->failure = *failure;
-        *failure = (struct Failure){ 0 };
+        failure_move(&cache->failure, failure);
 }
 
 /* A text that was seen last time says what it said then: while its times do not prove that, shortly

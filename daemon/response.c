@@ -112,8 +112,7 @@ int response_failure_as(struct Response *response, unsigned status, struct Failu
         if (response->status == 0) {
                 (void) response_problem(response, status, event_code(failure->event), "%s",
                         failure_message(failure));
-                response->cause = *failure;
-                *failure = (struct Failure){ 0 };
+                failure_move(&response->cause, failure);
         }
         failure_clear(failure);
         return -ECANCELED;

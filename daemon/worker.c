@@ -82,10 +82,8 @@ int worker_registry(struct Worker *worker, struct RegistryView **ret_view, struc
 
         if (registry_cache_get(worker->daemon->registry, ret_view, &failure) < 0)
                 return response_failure(response, &failure);
-        if (stale) {
-                *stale = failure;
-                failure = (struct Failure){ 0 };
-        }
+        if (stale)
+                failure_move(stale, &failure);
         return 0;
 }
 

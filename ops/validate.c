@@ -285,8 +285,7 @@ static int validate_one(struct Command *command, const struct Operation *operati
 
         r = check(operation, validation, target, &report, &why);
         if (ends_all(r, &why)) {
-                *failure = why;
-                why = (struct Failure){ 0 };
+                failure_move(failure, &why);
                 return r;
         }
         if (r < 0) { /* the others can still be told */
@@ -367,8 +366,7 @@ static int seal_safety(
         int r = safety_seal_all(operation, &why);
 
         if (ends_all(r, &why)) {
-                *failure = why;
-                why = (struct Failure){ 0 };
+                failure_move(failure, &why);
                 return r;
         }
         if (r < 0)
@@ -404,8 +402,7 @@ static int validate(struct Command *command, struct Operation *operation,
         }
         if (!failure_is_set(&worst))
                 return 0;
-        *failure = worst;
-        worst = (struct Failure){ 0 };
+        failure_move(failure, &worst);
         return -EBADMSG;
 }
 

@@ -161,8 +161,7 @@ static void report(struct Watcher *watcher, const struct IngestResult *result, b
 static int fail_with(struct Failure *why, struct Failure *failure) {
         int r = -why->error;
 
-        *failure = *why;
-        *why = (struct Failure){ 0 };
+        failure_move(failure, why);
         return r < 0 ? r : -EBADMSG;
 }
 

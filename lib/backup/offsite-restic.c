@@ -250,11 +250,10 @@ static int read_once(const struct Offsite *offsite, const struct Operation *oper
                 why = restic_complaint(subprocess_words(child));
                 if (!why)
                         return failure_out_of_memory(failure);
-                *ret_panicked = !restic_says_damaged(why) &&
-                        restic_has_panicked(status, subprocess_words(child));
-                return restic_says_damaged(why)
-                        ? offsite_mismatch(offsite, copy, why, failure)
-                        : offsite_failed(offsite, child, status, "read back from", failure);
+                if (restic_says_damaged(why))
+                        return offsite_mismatch(offsite, copy, why, failure);
+                *ret_panicked = restic_has_panicked(status, subprocess_words(child));
+                return offsite_failed(offsite, child, status, "read back from", failure);
         }
         if (r < 0)
                 return offsite_mismatch(offsite, copy, problem ? problem : "no tree", failure);
@@ -281,8 +280,7 @@ static int read_copy(const struct Offsite *offsite, const struct Operation *oper
         r_check = offsite_capture(offsite, operation, check, "check", NULL, &status, &why);
         if (r_check == -EINTR || r_check == -ENOMEM) {
                 failure_clear(failure);
-                *failure = why;
-                why = (struct Failure){ 0 };
+                failure_move(failure, &why);
                 return r_check;
         }
         /* All else that it may say is that it could not read what is there. */

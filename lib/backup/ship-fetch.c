@@ -130,8 +130,7 @@ static int verify_all(const struct Operation *operation, const struct Offsite *o
                 if (failure_is_set(failure))
                         report_failed(operation, failure);
                 failure_clear(failure);
-                *failure = why;
-                why = (struct Failure){ 0 };
+                failure_move(failure, &why);
                 if (failure->event != EVENT_OFFSITE_MISMATCH)
                         return one;
         }

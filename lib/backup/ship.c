@@ -254,8 +254,7 @@ static int verify_earlier(struct Ship *ship, struct ShipEntry *entry, struct Fai
         if (r >= 0)
                 return 0;
         if (why.event != EVENT_OFFSITE_MISMATCH) {
-                *failure = why;
-                why = (struct Failure){ 0 };
+                failure_move(failure, &why);
                 return r;
         }
         report_failed(ship, &why);
@@ -301,8 +300,7 @@ static void end_with(const struct Ship *ship, struct Failure *failure, struct Fa
         if (failure_is_set(failure))
                 report_failed(ship, failure);
         failure_clear(failure);
-        *failure = *why;
-        *why = (struct Failure){ 0 };
+        failure_move(failure, why);
 }
 
 /* Before anything is changed there. */

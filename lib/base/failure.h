@@ -52,3 +52,9 @@ const char *failure_message(const struct Failure *failure); /* never NULL */
 void failure_clear(struct Failure *failure);
 
 #define _cleanup_failure_ _cleanup_(failure_clear)
+
+/* Hands on what `from` says, which then says nothing. What `failure` held is not freed. */
+static inline void failure_move(struct Failure *failure, struct Failure *from) {
+        *failure = *from;
+        *from = (struct Failure){ 0 };
+}

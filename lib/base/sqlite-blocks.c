@@ -71,11 +71,11 @@ static struct Block *read_block(struct File *file, sqlite3_int64 number) {
         sqlite3_int64 at = number * BLOCK_SIZE;
         sqlite3_int64 size = file->size - at < BLOCK_SIZE ? file->size - at : BLOCK_SIZE;
 
+        if (number == file->unreadable) /* a disk takes seconds to give up */
+                return NULL;
         for (size_t i = 1; i < BLOCKS; i++)
                 if (file->blocks[i].used < oldest->used)
                         oldest = &file->blocks[i];
-        if (number == file->unreadable) /* a disk takes seconds to give up */
-                return NULL;
         oldest->number = -1;
         if (file->real->pMethods->xRead(file->real, memory_of(file, oldest), (int) size, at) !=
                 SQLITE_OK) {

@@ -186,10 +186,8 @@ static int follow_with_vectors(const struct Operation *operation, sqlite3 *db,
 
         r = vector_sync(operation, db, false, &result->vectors, &cause);
         if (r < 0 && cause.event != EVENT_VECTORS_FAILED) {
-                if (failure && !failure_is_set(failure)) {
-                        *failure = cause;
-                        cause = (struct Failure){ 0 };
-                }
+                if (failure && !failure_is_set(failure))
+                        failure_move(failure, &cause);
                 return r;
         }
         if (r >= 0 && result->vectors.pending == 0)

@@ -191,10 +191,8 @@ static int search_within(struct IndexReader *index, const struct Project *projec
                         "The search took more than %" PRIu64 " ms and was given up; ask with "
                         "fewer or rarer words, or within a project",
                         timeout_ms);
-        if (r < 0 && failure && !failure_is_set(failure)) {
-                *failure = cause;
-                cause = (struct Failure){ 0 };
-        }
+        if (r < 0 && failure && !failure_is_set(failure))
+                failure_move(failure, &cause);
         return r;
 }
 

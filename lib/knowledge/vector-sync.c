@@ -113,10 +113,8 @@ static int embed_items(struct Sync *sync, struct Item **items, size_t n, struct 
 }
 
 static int hand_on(int r, struct Failure *cause, struct Failure *failure) {
-        if (failure && !failure_is_set(failure)) {
-                *failure = *cause;
-                *cause = (struct Failure){ 0 };
-        }
+        if (failure && !failure_is_set(failure))
+                failure_move(failure, cause);
         return r;
 }
 

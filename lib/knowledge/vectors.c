@@ -210,10 +210,8 @@ static int conclude(struct Vectors *vectors, const struct Operation *operation, 
                 come_back(vectors, operation, changes);
         else if (cause->event == EVENT_VECTORS_FAILED && !(r == -EREMOTEIO && size > TEXT_SHORT))
                 fall_out(vectors, operation, changes, cause);
-        if (r < 0 && failure && !failure_is_set(failure)) {
-                *failure = *cause;
-                *cause = (struct Failure){ 0 };
-        }
+        if (r < 0 && failure && !failure_is_set(failure))
+                failure_move(failure, cause);
         return r;
 }
 
@@ -322,10 +320,8 @@ static int with_collection(struct Question *question,
                 remember_collection(question->vectors, NULL);
                 if (r == -ENOENT && i == 0 && collection.id[0] != '\0')
                         continue;
-                if (failure && !failure_is_set(failure)) {
-                        *failure = cause;
-                        cause = (struct Failure){ 0 };
-                }
+                if (failure && !failure_is_set(failure))
+                        failure_move(failure, &cause);
                 return r;
         }
 }
