@@ -123,11 +123,13 @@ static json_object *explanation_to_json(const struct Explanation *explanation) {
                 document_add(term, "from", document_text(score->typical ? "feedback" : "prompt"));
                 document_add(term, "weight", score_to_json(score->weight));
                 document_add(term, "frequency", json_object_new_int64(score->frequency));
+                document_add(term, "span_frequency", json_object_new_int64(score->span_frequency));
                 document_add(term, "score", score_to_json(score->score));
                 document_append(terms, term);
         }
         document_add(object, "terms", terms);
         document_add(object, "proximity", score_to_json(explanation->proximity));
+        document_add(object, "lead", score_to_json(explanation->lead));
         return object;
 }
 

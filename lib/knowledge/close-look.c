@@ -45,8 +45,8 @@ static void sort_words(struct Look *look) {
 
 /* The most that the text can get. What a word counts in the vector is what it counts in the text,
  * and more where it is in the title as well. */
-static int find_bound(const struct Look *look, const struct Candidate *candidate, double *ret) {
-        struct PostingReader reader = posting_reader(candidate->vector, candidate->size);
+static int find_bound(const struct Look *look, const struct ScoredChunk *candidate, double *ret) {
+        struct PostingReader reader = candidate->vector.terms;
         unsigned frequencies[PROMPT_WORDS_MAX] = { 0 };
         struct Posting posting;
         size_t i = 0;
@@ -56,7 +56,7 @@ static int find_bound(const struct Look *look, const struct Candidate *candidate
                 while (i < look->n_sorted && (uint64_t) look->sorted[i].id < posting.key)
                         i++;
                 for (; i < look->n_sorted && (uint64_t) look->sorted[i].id == posting.key; i++)
-                        frequencies[look->sorted[i].place] = posting_frequency(posting.weight);
+                        frequencies[look->sorted[i].place] = posting.weight;
         }
         if (r < 0)
                 return term_index_damaged(index_reader_database(look->reader), look->failure);
@@ -97,7 +97,7 @@ static void keep_best(struct Look *look, double score) {
                 look->n_best++;
 }
 
-static int look_at(struct Look *look, struct Candidate *candidate) {
+static int look_at(struct Look *look, struct ScoredChunk *candidate) {
         double *score = &candidate->rank.score, bonus = 0, bound = 0;
         int r = find_bound(look, candidate, &bound);
 
@@ -116,7 +116,7 @@ static int look_at(struct Look *look, struct Candidate *candidate) {
 }
 
 int close_look(struct IndexReader *reader, const struct PromptWords *words,
-        const struct LexicalModel *model, struct Candidate *candidates, size_t n, size_t wanted,
+        const struct LexicalModel *model, struct ScoredChunk *candidates, size_t n, size_t wanted,
         struct Failure *failure) {
         _cleanup_free_ double *best = calloc(wanted, sizeof *best);
         struct Look look = {

@@ -9,14 +9,8 @@
 
 #include "lib/knowledge/lexical.h"
 
-struct Candidate {
-        struct Rank rank;
-        const void *vector; /* its terms */
-        size_t size;
-};
-
 /* Adds to the scores of `n` candidates, best first, what is due to them, all of it as far as the
  * best `wanted` (> 0) depend on it. The order is left as it is. DATABASE_INVALID. */
 int close_look(struct IndexReader *reader, const struct PromptWords *words,
-        const struct LexicalModel *model, struct Candidate *candidates, size_t n, size_t wanted,
+        const struct LexicalModel *model, struct ScoredChunk *candidates, size_t n, size_t wanted,
         struct Failure *failure);

@@ -48,40 +48,84 @@ static int read_term(sqlite3_stmt *names, int64_t id, char **ret_term) {
         return *ret_term ? SQLITE_OK : SQLITE_NOMEM;
 }
 
-static int explain_terms(sqlite3 *db, const struct LexicalModel *model, sqlite3_stmt *vector,
-        sqlite3_stmt *names, struct Explanation *explanation, struct Failure *failure) {
-        struct PostingReader reader = posting_reader(
-                sqlite3_column_blob(vector, 0), (size_t) sqlite3_column_bytes(vector, 0));
-        struct Posting posting;
-        size_t i = 0;
-        int r;
+/* What is in a chunk and its span, of each of the model's terms. */
+struct Content {
+        uint64_t length, span_length;
+        uint8_t frequencies[PROMPT_WORDS_MAX + FEEDBACK_TERMS_MAX];
+        uint8_t span_frequencies[PROMPT_WORDS_MAX + FEEDBACK_TERMS_MAX];
+};
 
-        while ((r = posting_read(&reader, &posting)) > 0) {
+static int read_vector(const struct LexicalModel *model, const void *data, size_t size,
+        uint64_t *ret_length, uint8_t *ret_frequencies) {
+        struct TermVector vector;
+        int r = term_vector_open(data, size, &vector);
+
+        if (r < 0)
+                return r;
+        *ret_length = vector.length;
+        return term_vector_frequencies(&vector, model->terms, model->n_terms, ret_frequencies);
+}
+
+static int read_content(struct IndexReader *reader, const struct LexicalModel *model, int64_t chunk,
+        const void *data, size_t size, struct Content *content, struct Failure *failure) {
+        sqlite3_stmt *spans _cleanup_reset_ = NULL;
+        struct SpanRow span;
+        int r = span_prepare(reader, &spans, failure);
+
+        if (r >= 0)
+                r = span_find(spans, chunk, &span, failure);
+        if (r < 0)
+                return r;
+        if (span.first == span.last) {
+                span.data = data;
+                span.size = size;
+        }
+        if (read_vector(model, data, size, &content->length, content->frequencies) < 0 ||
+                read_vector(model, span.data, span.size, &content->span_length,
+                        content->span_frequencies) < 0)
+                return term_index_damaged(index_reader_database(reader), failure);
+        return 0;
+}
+
+static void explain_term(const struct LexicalModel *model, const struct Content *content, size_t i,
+        struct TermScore *score) {
+        const struct Bm25 *bm25 = &model->bm25;
+        const struct WeightedTerm *term = &model->terms[i];
+
+        score->typical = is_typical(model, term->id);
+        score->weight = term->weight;
+        score->frequency = content->frequencies[i];
+        score->span_frequency = content->span_frequencies[i];
+        score->score = term->weight *
+                shared_score(bm25_value(score->frequency, content->length, bm25->chunk_length),
+                        bm25_value(score->span_frequency, content->span_length, bm25->span_length));
+}
+
+static int explain_terms(struct IndexReader *reader, const struct LexicalModel *model,
+        const struct Content *content, struct Explanation *explanation, struct Failure *failure) {
+        sqlite3_stmt *names _cleanup_reset_ = NULL;
+        int r = index_reader_prepare(
+                reader, "SELECT term FROM terms WHERE id = ?1", &names, failure);
+
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < model->n_terms; i++) {
                 struct TermScore *score = &explanation->terms[explanation->n_terms];
-                const struct WeightedTerm *term;
 
-                while (i < model->n_terms && (uint64_t) model->terms[i].id < posting.key)
-                        i++;
-                if (i == model->n_terms)
-                        return 0;
-                term = &model->terms[i];
-                if ((uint64_t) term->id != posting.key)
+                if (content->span_frequencies[i] == 0)
                         continue;
-                switch (read_term(names, term->id, &score->term)) {
+                switch (read_term(names, model->terms[i].id, &score->term)) {
                 case SQLITE_OK:
                         break;
                 case SQLITE_NOMEM:
                         return failure_out_of_memory(failure);
                 default:
-                        return term_index_damaged(db, failure);
+                        return term_index_damaged(index_reader_database(reader), failure);
                 }
-                score->typical = is_typical(model, term->id);
-                score->weight = term->weight;
-                score->frequency = posting_frequency(posting.weight);
-                score->score = term->weight * (double) model->bm25.values[posting.weight];
+                explain_term(model, content, i, score);
                 explanation->n_terms++;
         }
-        return r < 0 ? term_index_damaged(db, failure) : 0;
+        return 0;
 }
 
 static int explain_proximity(struct IndexReader *reader, const struct LexicalModel *model,
@@ -98,9 +142,9 @@ static int explain_proximity(struct IndexReader *reader, const struct LexicalMod
 int explain_chunk(struct IndexReader *reader, const struct LexicalModel *model,
         const struct PromptWords *words, int64_t chunk, const char *text, size_t size,
         struct Explanation **ret_explanation, struct Failure *failure) {
-        sqlite3 *db = index_reader_database(reader);
-        sqlite3_stmt *vector _cleanup_reset_ = NULL, *names _cleanup_reset_ = NULL;
+        sqlite3_stmt *vector _cleanup_reset_ = NULL;
         _cleanup_explanation_ struct Explanation *explanation = calloc(1, sizeof *explanation);
+        struct Content content;
         int r, code;
 
         if (explanation)
@@ -109,9 +153,6 @@ int explain_chunk(struct IndexReader *reader, const struct LexicalModel *model,
                 return failure_out_of_memory(failure);
         r = index_reader_prepare(
                 reader, "SELECT data FROM chunk_terms WHERE chunk_id = ?1", &vector, failure);
-        if (r >= 0)
-                r = index_reader_prepare(
-                        reader, "SELECT term FROM terms WHERE id = ?1", &names, failure);
         if (r < 0)
                 return r;
         if (sqlite3_bind_int64(vector, 1, chunk) != SQLITE_OK)
@@ -122,12 +163,16 @@ int explain_chunk(struct IndexReader *reader, const struct LexicalModel *model,
                 return 0;
         }
         if (code != SQLITE_ROW)
-                return sqlite_failure(db, failure, "read the index");
-        r = explain_terms(db, model, vector, names, explanation, failure);
+                return sqlite_failure(index_reader_database(reader), failure, "read the index");
+        r = read_content(reader, model, chunk, sqlite3_column_blob(vector, 0),
+                (size_t) sqlite3_column_bytes(vector, 0), &content, failure);
+        if (r >= 0)
+                r = explain_terms(reader, model, &content, explanation, failure);
         if (r < 0)
                 return r;
         if (explain_proximity(reader, model, words, text, size, explanation) < 0)
                 return failure_out_of_memory(failure);
+        explanation->lead = chunk == model->first ? model->lead : 0;
         if (explanation->n_terms > 1)
                 qsort(explanation->terms, explanation->n_terms, sizeof *explanation->terms,
                         compare_scores);

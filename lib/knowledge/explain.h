@@ -10,17 +10,19 @@
 #include "lib/knowledge/lexical.h"
 
 struct TermScore {
-        char *term;         /* as in the index */
-        bool typical;       /* not of the prompt, but of what answers it best (feedback.h) */
-        double weight;      /* by how rare it is, and its share */
-        unsigned frequency; /* in the chunk, weighted by where it stands; 15 is 15 or more */
+        char *term;              /* as in the index */
+        bool typical;            /* not of the prompt, but of what answers it best (feedback.h) */
+        double weight;           /* by how rare it is, and its share */
+        unsigned frequency;      /* in the chunk, weighted by where it stands; 255 is 255 or more */
+        unsigned span_frequency; /* in all of its span (term-index.h) */
         double score;
 };
 
 struct Explanation {
-        struct TermScore *terms; /* those in the chunk, the highest score first */
+        struct TermScore *terms; /* those in the span, the highest score first */
         size_t n_terms;
         double proximity; /* for words that stand together (proximity.h) */
+        double lead;      /* for being the best one without feedback */
 };
 
 /* `text` is that of the chunk. *ret_explanation is NULL when the index does not know it (any more).

@@ -39,12 +39,12 @@ static int compare_weights(const void *a, const void *b) {
 }
 
 /* Merges the terms of a chunk into them. */
-static int merge(struct Candidates *candidates, const struct FeedbackChunk *chunk, double share,
-        const double lengths[static POSTING_LENGTH_CLASSES]) {
-        struct PostingReader reader = posting_reader(chunk->vector, chunk->size);
+static int merge(struct Candidates *candidates, const struct FeedbackChunk *chunk, double share) {
+        struct PostingReader reader = chunk->vector.terms;
         const struct Candidate *at = candidates->entries, *end = at + candidates->n;
-        struct Candidate *entries =
-                reallocarray(NULL, candidates->n + chunk->size / POSTING_SIZE_MIN + 1, sizeof *at);
+        size_t most = (size_t) (reader.end - reader.at) / POSTING_SIZE_MIN;
+        struct Candidate *entries = reallocarray(NULL, candidates->n + most + 1, sizeof *at);
+        double each = share / (double) (chunk->vector.length > 0 ? chunk->vector.length : 1);
         struct Posting posting;
         size_t n = 0;
         int r;
@@ -58,8 +58,7 @@ static int merge(struct Candidates *candidates, const struct FeedbackChunk *chun
                         entries[n++] = *at++;
                 entries[n] = at < end && at->id == id ? *at++ : (struct Candidate){ .id = id };
                 entries[n].chunks++;
-                entries[n++].weight += share * posting_frequency(posting.weight) /
-                        lengths[posting_length_class(posting.weight)];
+                entries[n++].weight += each * posting.weight;
         }
         while (at < end)
                 entries[n++] = *at++;
@@ -99,7 +98,8 @@ static int weigh(
 /* As many words of weight 1 as the prompt has, in shares. */
 static void mix(struct Candidates *candidates, struct WeightedTerm *terms, size_t *n_terms) {
         size_t n = *n_terms, n_typical = candidates->n;
-        double sum = 0;
+        size_t n_shared = n < FEEDBACK_WORDS_MAX ? n : FEEDBACK_WORDS_MAX;
+        double sum = 0, shared = FEEDBACK_SHARE * (double) n_shared;
 
         if (n_typical > 1)
                 qsort(candidates->entries, n_typical, sizeof *candidates->entries, compare_weights);
@@ -110,10 +110,10 @@ static void mix(struct Candidates *candidates, struct WeightedTerm *terms, size_
         if (sum <= 0)
                 return;
         for (size_t i = 0; i < n; i++)
-                terms[i].weight *= 1 - FEEDBACK_SHARE;
+                terms[i].weight *= 1 - shared / (double) n;
         for (size_t i = 0; i < n_typical; i++) {
                 const struct Candidate *typical = &candidates->entries[i];
-                double weight = FEEDBACK_SHARE * (double) n * typical->weight / sum * typical->idf;
+                double weight = shared * typical->weight / sum * typical->idf;
                 size_t k = 0;
 
                 while (k < n && terms[k].id != typical->id)
@@ -135,15 +135,13 @@ static double odds(const struct FeedbackChunk *chunks, size_t i) {
 int feedback_add(struct IndexReader *reader, const struct FeedbackChunk *chunks, size_t n_chunks,
         struct WeightedTerm *terms, size_t *n_terms, struct Failure *failure) {
         _cleanup_(candidates_clear) struct Candidates candidates = { 0 };
-        double sum = 0, lengths[POSTING_LENGTH_CLASSES];
+        double sum = 0;
         int r = 0;
 
-        for (unsigned i = 0; i < POSTING_LENGTH_CLASSES; i++)
-                lengths[i] = posting_length(i);
         for (size_t i = 0; i < n_chunks; i++)
                 sum += odds(chunks, i);
         for (size_t i = 0; i < n_chunks; i++) {
-                r = merge(&candidates, &chunks[i], odds(chunks, i) / sum, lengths);
+                r = merge(&candidates, &chunks[i], odds(chunks, i) / sum);
                 if (r == -ENOMEM)
                         return failure_out_of_memory(failure);
                 if (r < 0)

@@ -15,11 +15,11 @@
 
 #define FEEDBACK_CHUNKS    10 /* that are taken to be what is wanted */
 #define FEEDBACK_TERMS_MAX 20
-#define FEEDBACK_SHARE     0.3 /* of the score, that the typical terms decide */
+#define FEEDBACK_SHARE     0.25 /* of the score, that the typical terms decide … */
+#define FEEDBACK_WORDS_MAX 30   /* … of a prompt of so many words; less of one that says more */
 
 struct FeedbackChunk {
-        const void *vector;
-        size_t size;
+        struct TermVector vector;
         double score;
 };
 

@@ -103,6 +103,7 @@ int index_reader_begin(struct IndexReader *reader, struct Failure *failure) {
         uint32_t version;
         int r = index_reader_prepare(reader,
                 "SELECT (SELECT value FROM state WHERE key = 'index_chunks'),"
+                " (SELECT value FROM state WHERE key = 'index_spans'),"
                 " (SELECT value FROM state WHERE key = 'index_length')",
                 &totals, failure);
 
@@ -119,8 +120,12 @@ int index_reader_begin(struct IndexReader *reader, struct Failure *failure) {
         if (reader->terms)
                 memset(reader->terms, 0, TERMS * sizeof *reader->terms);
         term_table_reset(&reader->words);
-        bm25_set(&reader->bm25, (uint64_t) sqlite3_column_int64(totals, 0),
-                (uint64_t) sqlite3_column_int64(totals, 1));
+        bm25_set(&reader->bm25,
+                &(struct IndexTotals){
+                        .chunks = (uint64_t) sqlite3_column_int64(totals, 0),
+                        .spans = (uint64_t) sqlite3_column_int64(totals, 1),
+                        .length = (uint64_t) sqlite3_column_int64(totals, 2),
+                });
         reader->version = version;
         reader->is_known = !writing;
         return 0;

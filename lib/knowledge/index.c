@@ -42,7 +42,7 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
                            " inode = ?5 WHERE id = ?1",
         [DELETE_DOCUMENT] = "DELETE FROM documents WHERE id = ?1",
         [DELETE_CHUNKS] = "DELETE FROM chunks WHERE document_id = ?1",
-        [SELECT_CHUNKS] = "SELECT id FROM chunks WHERE document_id = ?1",
+        [SELECT_CHUNKS] = "SELECT id, ordinal FROM chunks WHERE document_id = ?1",
         [INSERT_CHUNK] = "INSERT INTO chunks (document_id, ordinal, title, heading_path, keywords,"
                          " start_line, end_line, char_count, content)"
                          " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
@@ -212,7 +212,8 @@ static int remove_chunks(struct Index *index, int64_t document, struct Failure *
         if (sqlite3_bind_int64(select, 1, document) != SQLITE_OK)
                 return failure_out_of_memory(failure);
         while ((code = sqlite3_step(select)) == SQLITE_ROW) {
-                r = term_index_remove(index->terms, sqlite3_column_int64(select, 0), failure);
+                r = term_index_remove(index->terms, sqlite3_column_int64(select, 0),
+                        (uint64_t) sqlite3_column_int64(select, 1), failure);
                 if (r < 0)
                         return r;
                 index->removed++;
@@ -247,7 +248,8 @@ static int put_chunk(struct Index *index, int64_t document, size_t ordinal,
         if (r < 0)
                 return r;
         index->added++;
-        return term_index_add(index->terms, sqlite3_last_insert_rowid(index->db), text, failure);
+        return term_index_add(
+                index->terms, sqlite3_last_insert_rowid(index->db), ordinal, text, failure);
 }
 
 int index_put(struct Index *index, const struct IndexDocument *document, struct Failure *failure) {

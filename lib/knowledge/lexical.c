@@ -2,7 +2,7 @@
 
 #include "lib/knowledge/lexical.h"
 
-#include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "lib/base/sqlite.h"
@@ -34,17 +34,14 @@ struct Search {
         size_t n_known;
 
         struct Accumulator *sums;
-        struct Candidate *candidates;
-        size_t n, wanted;
+        size_t wanted;
         uint64_t found;
-        uint8_t *vectors;
-        size_t vectors_size, vectors_allocated;
+        struct Shortlist list;
 };
 
 static void search_clear(struct Search *search) {
         accumulator_free(search->sums);
-        free(search->candidates);
-        free(search->vectors);
+        shortlist_clear(&search->list);
         free(search->model);
 }
 
@@ -163,18 +160,14 @@ static int add_lists(struct Search *search, sqlite3_stmt *lists, const struct Kn
         return 0;
 }
 
-static bool is_better(const struct Rank *a, const struct Rank *b) {
-        return a->score > b->score || (a->score == b->score && a->id < b->id);
-}
-
 static int take_best(struct Search *search) {
         _cleanup_free_ struct Sum *best = calloc(search->wanted, sizeof *best);
 
-        if (!best)
+        if (!best || shortlist_allocate(&search->list, search->wanted) < 0)
                 return failure_out_of_memory(search->failure);
-        search->n = accumulator_best(search->sums, best, search->wanted, &search->found);
-        for (size_t i = 0; i < search->n; i++)
-                search->candidates[i].rank = (struct Rank){ best[i].id, (double) best[i].sum };
+        search->list.n = accumulator_best(search->sums, best, search->wanted, &search->found);
+        for (size_t i = 0; i < search->list.n; i++)
+                search->list.chunks[i].rank.id = best[i].id;
         return 0;
 }
 
@@ -203,103 +196,51 @@ static int find_candidates(struct Search *search, size_t top_k) {
 
 /* Whole scores. */
 
-/* Room for so many bytes more. */
-static int reserve(struct Search *search, size_t size) {
-        size_t allocated = 2 * search->vectors_allocated + size + (64 << 10);
-        uint8_t *vectors;
-
-        if (search->vectors && search->vectors_allocated - search->vectors_size >= size)
-                return 0;
-        vectors = realloc(search->vectors, allocated);
-        if (!vectors)
-                return -ENOMEM;
-        search->vectors = vectors;
-        search->vectors_allocated = allocated;
-        return 0;
-}
-
-static void blob_closep(sqlite3_blob **blob) {
-        (void) sqlite3_blob_close(*blob);
-}
-
-static int compare_ids(const void *a, const void *b) {
-        const struct Candidate *x = a, *y = b;
-
-        return x->rank.id < y->rank.id ? -1 : x->rank.id > y->rank.id;
-}
-
-static int read_vector(struct Search *search, sqlite3_blob **blob, struct Candidate *candidate) {
-        int code, size;
-
-        /* A handle that is moved on finds its next row in a fraction of the time of a query. */
-        code = *blob ? sqlite3_blob_reopen(*blob, candidate->rank.id)
-                     : sqlite3_blob_open(search->db, "main", "chunk_terms", "data",
-                               candidate->rank.id, 0, blob);
-        if (code == SQLITE_ERROR) /* there is none */
-                return term_index_damaged(search->db, search->failure);
-        if (code != SQLITE_OK)
-                return sqlite_failure(search->db, search->failure, "read the index");
-        size = sqlite3_blob_bytes(*blob);
-        if (reserve(search, (size_t) size) < 0)
-                return failure_out_of_memory(search->failure);
-        if (sqlite3_blob_read(*blob, search->vectors + search->vectors_size, size, 0) != SQLITE_OK)
-                return sqlite_failure(search->db, search->failure, "read the index");
-        candidate->size = (size_t) size;
-        search->vectors_size += candidate->size;
-        return 0;
-}
-
-/* In the order of the table. */
-static int read_vectors(struct Search *search) {
-        sqlite3_blob *blob _cleanup_(blob_closep) = NULL;
-        int r = 0;
-
-        if (search->n > 1)
-                qsort(search->candidates, search->n, sizeof *search->candidates, compare_ids);
-        for (size_t i = 0; r >= 0 && i < search->n; i++)
-                r = read_vector(search, &blob, &search->candidates[i]);
-        for (size_t i = 0, at = 0; r >= 0 && i < search->n; at += search->candidates[i++].size)
-                search->candidates[i].vector = search->vectors + at;
-        return r;
-}
-
-static int compare_candidates(const void *a, const void *b) {
-        const struct Candidate *x = a, *y = b;
-
-        return is_better(&x->rank, &y->rank) ? -1 : is_better(&y->rank, &x->rank);
-}
-
-static void sort_candidates(struct Search *search) {
-        if (search->n > 1)
-                qsort(search->candidates, search->n, sizeof *search->candidates,
-                        compare_candidates);
-}
-
 static int score_all(struct Search *search) {
-        for (size_t i = 0; i < search->n; i++) {
-                struct Candidate *candidate = &search->candidates[i];
-
-                if (term_vector_score(candidate->vector, candidate->size, search->model->terms,
-                            search->model->n_terms, &search->model->bm25,
-                            &candidate->rank.score) < 0)
-                        return term_index_damaged(search->db, search->failure);
-        }
-        sort_candidates(search);
-        return 0;
+        return shortlist_score(&search->list, search->model->terms, search->model->n_terms,
+                       &search->model->bm25) < 0
+                ? term_index_damaged(search->db, search->failure)
+                : 0;
 }
 
 static int add_feedback(struct Search *search) {
         struct FeedbackChunk chunks[FEEDBACK_CHUNKS];
         size_t n = 0;
 
-        for (; n < FEEDBACK_CHUNKS && n < search->n; n++)
+        for (; n < FEEDBACK_CHUNKS && n < search->list.n; n++)
                 chunks[n] = (struct FeedbackChunk){
-                        .vector = search->candidates[n].vector,
-                        .size = search->candidates[n].size,
-                        .score = search->candidates[n].rank.score,
+                        .vector = search->list.chunks[n].vector,
+                        .score = search->list.chunks[n].rank.score,
                 };
         return feedback_add(search->reader, chunks, n, search->model->terms,
                 &search->model->n_terms, search->failure);
+}
+
+static int score_with_feedback(struct Search *search) {
+        struct LexicalModel *model = search->model;
+        struct ScoredChunk *chunks = search->list.chunks;
+        double best;
+        int r;
+
+        if (search->list.n == 0)
+                return 0;
+        model->first = chunks[0].rank.id;
+        r = add_feedback(search);
+        if (r >= 0)
+                r = score_all(search);
+        if (r < 0 || chunks[0].rank.id == model->first)
+                return r;
+        /* What answers the prompt's own words best may be the one that is wanted: what is typical
+         * of the others orders them, and does not take its place. */
+        best = nextafter(chunks[0].rank.score, HUGE_VAL);
+        for (size_t i = 1; i < search->list.n; i++) {
+                if (chunks[i].rank.id != model->first)
+                        continue;
+                model->lead = best - chunks[i].rank.score;
+                chunks[i].rank.score = best;
+        }
+        shortlist_sort(&search->list);
+        return 0;
 }
 
 static int add_proximity(struct Search *search, size_t top_k) {
@@ -308,11 +249,11 @@ static int add_proximity(struct Search *search, size_t top_k) {
 
         if (search->n_known < 2)
                 return 0;
-        r = close_look(search->reader, search->words, search->model, search->candidates,
-                n < search->n ? n : search->n, top_k, search->failure);
+        r = close_look(search->reader, search->words, search->model, search->list.chunks,
+                n < search->list.n ? n : search->list.n, top_k, search->failure);
         if (r < 0)
                 return r;
-        sort_candidates(search);
+        shortlist_sort(&search->list);
         return 0;
 }
 
@@ -324,13 +265,16 @@ static size_t how_many_to_score(size_t top_k) {
         return n > LEXICAL_CANDIDATES_MIN ? n : LEXICAL_CANDIDATES_MIN;
 }
 
+static size_t how_many_to_keep(const struct Search *search, size_t top_k) {
+        size_t n = search->wanted / LEXICAL_KEPT_SHARE;
+
+        return n > top_k ? n : top_k;
+}
+
 static int rank(struct Search *search, size_t top_k) {
         int r;
 
         search->wanted = how_many_to_score(top_k);
-        search->candidates = calloc(search->wanted, sizeof *search->candidates);
-        if (!search->candidates)
-                return failure_out_of_memory(search->failure);
         r = index_reader_begin(search->reader, search->failure);
         if (r < 0)
                 return r;
@@ -339,13 +283,14 @@ static int rank(struct Search *search, size_t top_k) {
         if (r >= 0)
                 r = find_candidates(search, top_k);
         if (r >= 0)
-                r = read_vectors(search);
+                r = shortlist_read(&search->list, search->reader, search->failure);
+        if (r >= 0)
+                r = shortlist_narrow(&search->list, how_many_to_keep(search, top_k), search->reader,
+                        search->model->terms, search->model->n_terms, search->failure);
         if (r >= 0)
                 r = score_all(search);
         if (r >= 0)
-                r = add_feedback(search);
-        if (r >= 0)
-                r = score_all(search);
+                r = score_with_feedback(search);
         return r < 0 ? r : add_proximity(search, top_k);
 }
 
@@ -369,12 +314,12 @@ int lexical_rank(struct IndexReader *reader, const struct Project *project,
         if (r < 0)
                 return r;
         ranking.candidates = search.found;
-        ranking.n = search.n < top_k ? search.n : top_k;
+        ranking.n = search.list.n < top_k ? search.list.n : top_k;
         ranking.best = calloc(ranking.n + 1, sizeof *ranking.best);
         if (!ranking.best)
                 return failure_out_of_memory(failure);
         for (size_t i = 0; i < ranking.n; i++)
-                ranking.best[i] = search.candidates[i].rank;
+                ranking.best[i] = search.list.chunks[i].rank;
         ranking.model = STEAL(search.model);
         *ret_ranking = ranking;
         return 0;

@@ -2,14 +2,15 @@
 #pragma once
 
 /*
- * Words → ids of chunks, by BM25 over title, headings, keywords, path and content.
+ * Words → ids of chunks, by BM25 over title, headings, keywords, path and content, of the chunks
+ * and of what stands around them.
  *
  * The rarest words of the prompt decide which chunks are looked at, and common ones only rank
  * these: posting lists are read from the shortest on, until there were as many entries as a quarter
  * of the chunks, or further as long as there is less than was asked for. The best candidates, six
- * times as many as are wanted, then get their whole score from their term vectors, with feedback
- * (feedback.h). (Of the ten best chunks of 200,000 for prompts of 5 to 40 words, 0.90 are those
- * that a search without these limits finds.)
+ * times as many as are wanted, are ranked by their term vectors; the better half of these get their
+ * whole score (shortlist.h), with feedback (feedback.h). (Of the ten best chunks of 200,000 for
+ * prompts of 5 to 40 words, 0.76 are those that a search without these limits finds.)
  */
 
 #include <stddef.h>
@@ -20,17 +21,14 @@
 #include "lib/knowledge/index-reader.h"
 #include "lib/knowledge/prompt-words.h"
 #include "lib/knowledge/registry.h"
+#include "lib/knowledge/shortlist.h"
 
 #define LEXICAL_POSTINGS_SHARE   4 /* of the chunks, one in so many */
 #define LEXICAL_POSTINGS_MIN     50000
 #define LEXICAL_CANDIDATES_TIMES 6 /* as many as are wanted */
 #define LEXICAL_CANDIDATES_MIN   60
 #define LEXICAL_CANDIDATES_MAX   1000
-
-struct Rank {
-        int64_t id;
-        double score; /* larger is better */
-};
+#define LEXICAL_KEPT_SHARE       2 /* of the candidates, one in so many */
 
 /* What scored. */
 struct LexicalModel {
@@ -39,6 +37,8 @@ struct LexicalModel {
         size_t n_terms;
         int64_t words[PROMPT_WORDS_MAX]; /* the ids of the prompt's words, 0: none such */
         double idfs[PROMPT_WORDS_MAX];   /* of these */
+        int64_t first;                   /* the chunk that is best without feedback */
+        double lead;                     /* that it is given, so that it stays first */
 };
 
 struct Ranking {

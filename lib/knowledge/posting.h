@@ -2,22 +2,27 @@
 #pragma once
 
 /*
- * How often a word is in a chunk and how long that is, in one byte, and sequences of these: which
- * chunks a term is in (a posting list), and which terms are in a chunk (its term vector).
- *
- * The byte: its high half is the weighted frequency, 1 to 15, and more is 15: BM25 hardly tells
- * them apart. Its low half is a class of lengths, each 1.35 times the one before, from 8 words on.
+ * Which chunks a term is in (a posting list), and which terms are in a chunk, or in several (a term
+ * vector): sequences of keys, each with a byte.
  *
  * A sequence: for each entry, in ascending order, what the key is more than the one before (the
  * first: than -1) minus one, as a varint of 7 bits a byte, the low ones first; then the byte. So
  * no sequence is out of order, whatever its bytes are.
+ *
+ * The byte of a list is all that is read of a chunk before it is known to be worth a look. Its high
+ * half is the weighted frequency, 1 to 15, and more is 15: BM25 hardly tells them apart. Its low
+ * half is a class of lengths, each 1.35 times the one before, from 8 words on.
+ *
+ * A vector begins with the length in weighted words, a varint; its bytes are weighted frequencies,
+ * 1 to 255, and more is 255.
  */
 
 #include <stddef.h>
 #include <stdint.h>
 
 #define POSTING_LENGTH_CLASSES 16
-#define POSTING_FREQUENCY_MAX  15 /* or more */
+#define POSTING_FREQUENCY_MAX  15  /* or more */
+#define VECTOR_FREQUENCY_MAX   255 /* or more */
 
 #define POSTING_SIZE_MIN 2 /* bytes of one in a sequence */
 
@@ -45,6 +50,9 @@ struct PostingReader {
 static inline struct PostingReader posting_reader(const void *data, size_t size) {
         return (struct PostingReader){ data, (const uint8_t *) data + size, 0 };
 }
+
+/* -EBADMSG: there is none. The terms are what is left to read. */
+int vector_read_length(struct PostingReader *reader, uint64_t *ret_length);
 
 /* posting_read() of whatever there may be. */
 int posting_read_any(struct PostingReader *reader, struct Posting *ret_posting);
@@ -75,6 +83,29 @@ static inline int posting_read(struct PostingReader *reader, struct Posting *ret
         return r;
 }
 
+/* Leaves out entries below `key`, not necessarily all: the quick part of a search for it. */
+static inline void posting_skip(struct PostingReader *reader, uint64_t key) {
+        const uint8_t *at = reader->at;
+        uint64_t next = reader->next;
+
+        while (reader->end - at >= 3 && next <= UINT32_MAX) {
+                const uint8_t *after = at;
+                uint64_t more = *after++;
+
+                if (more >= 0x80) {
+                        if (*after >= 0x80)
+                                break;
+                        more = (more & 0x7f) | (uint64_t) *after++ << 7;
+                }
+                if (next + more >= key)
+                        break;
+                next += more + 1;
+                at = after + 1;
+        }
+        reader->at = at;
+        reader->next = next;
+}
+
 /* Grows as needed; {0} is empty. */
 struct PostingWriter {
         uint8_t *data;
@@ -84,6 +115,10 @@ struct PostingWriter {
 
 /* Keys must ascend. -ENOMEM. */
 int posting_append(struct PostingWriter *writer, uint64_t key, uint8_t weight);
+/* For a vector. Its length, before all else. -ENOMEM. */
+int vector_begin(struct PostingWriter *writer, uint64_t length);
+/* The frequency (> 0) of the last key again adds to what it has. -ENOMEM. */
+int vector_append(struct PostingWriter *writer, uint64_t key, unsigned frequency);
 /* Empties it, and keeps what it has allocated. */
 void posting_writer_reset(struct PostingWriter *writer);
 void posting_writer_clear(struct PostingWriter *writer);

@@ -64,7 +64,7 @@ double proximity_bound(const struct PromptWords *words, const double *idfs,
 
                 if (frequencies[i - 1] == 0)
                         continue;
-                bound += frequencies[i] < POSTING_FREQUENCY_MAX
+                bound += frequencies[i] < VECTOR_FREQUENCY_MAX
                         ? worth_of(idfs, i) * pairs / (pairs + 1.0)
                         : worth_of(idfs, i);
         }

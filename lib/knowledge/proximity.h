@@ -19,6 +19,6 @@
 int proximity_bonus(struct Analyzer *analyzer, const struct PromptWords *words, const double *idfs,
         const char *text, size_t size, double *ret_bonus);
 /* The most that proximity_bonus() can be of a text that has each word so often;
- * POSTING_FREQUENCY_MAX: or more often. */
+ * VECTOR_FREQUENCY_MAX: or more often. */
 double proximity_bound(const struct PromptWords *words, const double *idfs,
         const unsigned frequencies[static PROMPT_WORDS_MAX]);

@@ -106,6 +106,18 @@ const char *const schema_migrations[SCHEMA_VERSION] = {
               "  length INTEGER NOT NULL,"
               "  data BLOB NOT NULL"
               ") STRICT;",
+
+        /* Vectors have their length in them. */
+        [2] = "DROP TABLE chunk_terms;"
+              "CREATE TABLE chunk_terms ("
+              "  chunk_id INTEGER PRIMARY KEY,"
+              "  data BLOB NOT NULL"
+              ") STRICT;"
+              "CREATE TABLE span_terms ("
+              "  first_chunk INTEGER PRIMARY KEY,"
+              "  last_chunk INTEGER NOT NULL,"
+              "  data BLOB NOT NULL"
+              ") STRICT;",
 };
 
 static enum SchemaState classify(int64_t application_id, int64_t version, int64_t entries) {

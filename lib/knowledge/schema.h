@@ -9,7 +9,7 @@
  *   chunks      the text, as written, with its place; ids are never used again, as clients cite
  *               them; heading_path is a JSON array of strings, outermost first; keywords holds the
  *               tags and aliases of the document as plain words, for the index
- *   terms, postings, chunk_terms
+ *   terms, postings, chunk_terms, span_terms
  *               the lexical index over chunks (term-index.h): who writes chunks writes it too
  *   interactions
  *   state       key → value: "last_ingest_at" (seconds since the epoch), and totals of the index
@@ -22,7 +22,7 @@
 
 #include "lib/base/failure.h"
 
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 
 /* schema_migrations[n] takes a database of version n to n + 1; version 0 has no tables. A step that
  * was ever released does not change. */

@@ -107,18 +107,35 @@ static void keep_counts(struct TermBatch *batch, uint32_t length) {
         for (size_t i = 0; i < batch->n_met; i++) {
                 struct WaitingTerm *waiting = &batch->waiting[batch->met[i]];
 
-                batch->occurrences[batch->n_occurrences++] = (struct Occurrence){ batch->met[i],
-                        (uint32_t) batch->n_chunks, posting_weight(waiting->frequency, length) };
+                batch->occurrences[batch->n_occurrences++] = (struct Occurrence){
+                        .term = batch->met[i],
+                        .chunk = (uint32_t) batch->n_chunks,
+                        .frequency = waiting->frequency < VECTOR_FREQUENCY_MAX
+                                ? (uint8_t) waiting->frequency
+                                : VECTOR_FREQUENCY_MAX,
+                        .weight = posting_weight(waiting->frequency, length),
+                };
                 waiting->chunks++;
         }
 }
 
-int term_batch_add(struct TermBatch *batch, int64_t chunk, const struct IndexedText *text) {
+static void extend_span(struct TermBatch *batch, int64_t chunk, bool starts_span, uint32_t length) {
+        if (starts_span || batch->n_spans == 0)
+                batch->spans[batch->n_spans++] = (struct WaitingSpan){ .first = chunk };
+        batch->spans[batch->n_spans - 1].last = chunk;
+        batch->spans[batch->n_spans - 1].length += length;
+}
+
+int term_batch_add(
+        struct TermBatch *batch, int64_t chunk, bool starts_span, const struct IndexedText *text) {
         struct Field field = { .batch = batch };
         uint32_t length;
         int r;
 
         r = grow(&batch->chunks, &batch->chunks_allocated, batch->n_chunks, sizeof *batch->chunks);
+        if (r >= 0)
+                r = grow(&batch->spans, &batch->spans_allocated, batch->n_spans,
+                        sizeof *batch->spans);
         if (r >= 0)
                 r = count_texts(&field, text);
         if (r >= 0)
@@ -126,8 +143,10 @@ int term_batch_add(struct TermBatch *batch, int64_t chunk, const struct IndexedT
         length = field.length < UINT32_MAX ? (uint32_t) field.length : UINT32_MAX;
         if (r >= 0) {
                 keep_counts(batch, length);
-                batch->chunks[batch->n_chunks++] =
-                        (struct WaitingChunk){ .id = chunk, .length = length };
+                extend_span(batch, chunk, starts_span, length);
+                batch->chunks[batch->n_chunks++] = (struct WaitingChunk){
+                        .id = chunk, .length = length, .span = (uint32_t) batch->n_spans - 1
+                };
         }
         for (size_t i = 0; i < batch->n_met; i++)
                 batch->waiting[batch->met[i]].frequency = 0;
@@ -193,9 +212,15 @@ void ordered_batch_clear(struct OrderedBatch *ordered) {
         *ordered = (struct OrderedBatch){ 0 };
 }
 
-void term_batch_reset(struct TermBatch *batch) {
+static void clear_vectors(struct TermBatch *batch) {
         for (size_t i = 0; i < batch->n_chunks; i++)
                 posting_writer_clear(&batch->chunks[i].vector);
+        for (size_t i = 0; i < batch->n_spans; i++)
+                posting_writer_clear(&batch->spans[i].vector);
+}
+
+void term_batch_reset(struct TermBatch *batch) {
+        clear_vectors(batch);
         for (size_t i = 0; i < batch->terms.n && i < batch->waiting_allocated; i++)
                 batch->waiting[i].chunks = 0;
         if (batch->terms.n > KNOWN_TERMS_MAX) {
@@ -203,6 +228,7 @@ void term_batch_reset(struct TermBatch *batch) {
                 term_table_reset(&batch->terms);
         }
         batch->n_chunks = 0;
+        batch->n_spans = 0;
         batch->n_occurrences = 0;
 }
 
@@ -212,13 +238,13 @@ void term_batch_forget_ids(struct TermBatch *batch) {
 }
 
 void term_batch_clear(struct TermBatch *batch) {
-        for (size_t i = 0; i < batch->n_chunks; i++)
-                posting_writer_clear(&batch->chunks[i].vector);
+        clear_vectors(batch);
         (void) analyzer_free(batch->analyzer);
         term_table_clear(&batch->terms);
         free(batch->waiting);
         free(batch->met);
         free(batch->chunks);
+        free(batch->spans);
         free(batch->occurrences);
         *batch = (struct TermBatch){ 0 };
 }

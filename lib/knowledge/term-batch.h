@@ -20,6 +20,9 @@
 #define TERM_WEIGHT_KEYWORDS 2
 #define TERM_WEIGHT_CONTENT  1
 
+/* A span: so many neighbouring chunks of a document at most, from its first one on. */
+#define SPAN_CHUNKS 32
+
 struct IndexedText {
         const char *title;
         const char *heading_path; /* as JSON: what is not a word there separates words */
@@ -32,14 +35,22 @@ struct IndexedText {
 struct WaitingChunk {
         int64_t id;
         uint32_t length; /* in weighted words */
+        uint32_t span;   /* its place among those that wait */
+        struct PostingWriter vector;
+};
+
+struct WaitingSpan {
+        int64_t first, last; /* chunks */
+        uint64_t length;
         struct PostingWriter vector;
 };
 
 /* A term in a chunk. */
 struct Occurrence {
-        uint32_t term;  /* its number in the table */
-        uint32_t chunk; /* its place among those that wait */
-        uint8_t weight;
+        uint32_t term;     /* its number in the table */
+        uint32_t chunk;    /* its place among those that wait */
+        uint8_t frequency; /* VECTOR_FREQUENCY_MAX is that or more */
+        uint8_t weight;    /* that of a posting */
 };
 
 /* One per term of the table. */
@@ -60,12 +71,16 @@ struct TermBatch {
 
         struct WaitingChunk *chunks;
         size_t n_chunks, chunks_allocated;
+        struct WaitingSpan *spans;
+        size_t n_spans, spans_allocated;
         struct Occurrence *occurrences; /* chunk by chunk */
         size_t n_occurrences, occurrences_allocated;
 };
 
-/* -ENOMEM; then it holds what it held. */
-int term_batch_add(struct TermBatch *batch, int64_t chunk, const struct IndexedText *text);
+/* `starts_span`: it is not of the span of the one before it. -ENOMEM; then it holds what it held.
+ */
+int term_batch_add(
+        struct TermBatch *batch, int64_t chunk, bool starts_span, const struct IndexedText *text);
 /* It should be written before more is added. */
 bool term_batch_is_full(const struct TermBatch *batch);
 

@@ -9,6 +9,7 @@
 #include "lib/base/sqlite.h"
 #include "lib/knowledge/posting.h"
 #include "lib/knowledge/term-lists.h"
+#include "lib/knowledge/term-vector.h"
 
 /* Terms of removed chunks that wait, 8 MiB of them. */
 #define REMOVED_MAX (512 << 10)
@@ -21,6 +22,8 @@ enum Statement {
         SELECT_VECTOR,
         INSERT_VECTOR,
         DELETE_VECTOR,
+        INSERT_SPAN,
+        DELETE_SPAN,
         COUNT,
         STATEMENT_COUNT,
 };
@@ -30,11 +33,14 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
         [INSERT_TERM] = "INSERT INTO terms (term, chunks) VALUES (?1, ?2)",
         [COUNT_TERM] = "UPDATE terms SET chunks = chunks + ?2 WHERE id = ?1 AND chunks + ?2 >= 0",
         [DELETE_UNUSED_TERM] = "DELETE FROM terms WHERE id = ?1 AND chunks = 0",
-        [SELECT_VECTOR] = "SELECT length, data FROM chunk_terms WHERE chunk_id = ?1",
-        [INSERT_VECTOR] = "INSERT INTO chunk_terms (chunk_id, length, data) VALUES (?1, ?2, ?3)",
+        [SELECT_VECTOR] = "SELECT data FROM chunk_terms WHERE chunk_id = ?1",
+        [INSERT_VECTOR] = "INSERT INTO chunk_terms (chunk_id, data) VALUES (?1, ?2)",
         [DELETE_VECTOR] = "DELETE FROM chunk_terms WHERE chunk_id = ?1",
+        [INSERT_SPAN] = "INSERT INTO span_terms (first_chunk, last_chunk, data)"
+                        " VALUES (?1, ?2, ?3)",
+        [DELETE_SPAN] = "DELETE FROM span_terms WHERE first_chunk = ?1",
         [COUNT] = "INSERT INTO state (key, value)"
-                  " VALUES ('index_chunks', ?1), ('index_length', ?2)"
+                  " VALUES ('index_chunks', ?1), ('index_length', ?2), ('index_spans', ?3)"
                   " ON CONFLICT (key) DO UPDATE SET value = value + excluded.value",
 };
 
@@ -45,7 +51,9 @@ struct TermIndex {
         struct TermBatch batch;
         struct ListedChunk *removed;
         size_t n_removed, removed_allocated;
-        int64_t change_chunks, change_length; /* in the totals */
+        struct Totals {
+                int64_t chunks, length, spans;
+        } change;
 };
 
 int term_index_open(sqlite3 *db, struct TermIndex **ret_index, struct Failure *failure) {
@@ -106,6 +114,16 @@ static int run_on(struct TermIndex *index, enum Statement which, int64_t first, 
                                   : step(index, statement, failure);
 }
 
+static int add_to_totals(struct TermIndex *index, struct Failure *failure) {
+        sqlite3_stmt *count _cleanup_reset_ = index->statements[COUNT];
+
+        if (sqlite3_bind_int64(count, 1, index->change.chunks) != SQLITE_OK ||
+                sqlite3_bind_int64(count, 2, index->change.length) != SQLITE_OK ||
+                sqlite3_bind_int64(count, 3, index->change.spans) != SQLITE_OK)
+                return failure_out_of_memory(failure);
+        return step(index, count, failure);
+}
+
 /* The term's count changes, and it must be there. */
 static int count_term(
         struct TermIndex *index, int64_t term, int64_t change, struct Failure *failure) {
@@ -116,16 +134,23 @@ static int count_term(
         return r;
 }
 
-int term_index_add(struct TermIndex *index, int64_t chunk, const struct IndexedText *text,
-        struct Failure *failure) {
-        int r = term_batch_is_full(&index->batch) ? term_index_apply(index, failure) : 0;
+static bool starts_span(uint64_t ordinal) {
+        return ordinal % SPAN_CHUNKS == 0;
+}
+
+/* A batch ends where a span does: which chunks are a span depends on the document alone. */
+int term_index_add(struct TermIndex *index, int64_t chunk, uint64_t ordinal,
+        const struct IndexedText *text, struct Failure *failure) {
+        bool starts = starts_span(ordinal);
+        int r = starts && term_batch_is_full(&index->batch) ? term_index_apply(index, failure) : 0;
 
         if (r < 0)
                 return r;
-        if (term_batch_add(&index->batch, chunk, text) < 0)
+        if (term_batch_add(&index->batch, chunk, starts, text) < 0)
                 return failure_out_of_memory(failure);
-        index->change_chunks++;
-        index->change_length += index->batch.chunks[index->batch.n_chunks - 1].length;
+        index->change.chunks++;
+        index->change.spans += starts;
+        index->change.length += index->batch.chunks[index->batch.n_chunks - 1].length;
         return 0;
 }
 
@@ -144,9 +169,10 @@ static bool is_waiting(const struct TermIndex *index, int64_t chunk) {
         return index->batch.n_chunks > 0 && chunk >= index->batch.chunks[0].id;
 }
 
-int term_index_remove(struct TermIndex *index, int64_t chunk, struct Failure *failure) {
+int term_index_remove(
+        struct TermIndex *index, int64_t chunk, uint64_t ordinal, struct Failure *failure) {
         sqlite3_stmt *select _cleanup_reset_ = index->statements[SELECT_VECTOR];
-        struct PostingReader reader;
+        struct TermVector vector;
         struct Posting posting;
         int r;
 
@@ -165,9 +191,9 @@ int term_index_remove(struct TermIndex *index, int64_t chunk, struct Failure *fa
         default:
                 return sqlite_failure(index->db, failure, "read the index");
         }
-        reader = posting_reader(
-                sqlite3_column_blob(select, 1), (size_t) sqlite3_column_bytes(select, 1));
-        while ((r = posting_read(&reader, &posting)) > 0) {
+        r = term_vector_open(
+                sqlite3_column_blob(select, 0), (size_t) sqlite3_column_bytes(select, 0), &vector);
+        while (r >= 0 && (r = posting_read(&vector.terms, &posting)) > 0) {
                 if (index->n_removed == index->removed_allocated && grow_removed(index) < 0)
                         return failure_out_of_memory(failure);
                 index->removed[index->n_removed++] =
@@ -175,9 +201,13 @@ int term_index_remove(struct TermIndex *index, int64_t chunk, struct Failure *fa
         }
         if (r < 0)
                 return term_index_damaged(index->db, failure);
-        index->change_chunks--;
-        index->change_length -= sqlite3_column_int64(select, 0);
-        return run_on(index, DELETE_VECTOR, chunk, 0, failure);
+        index->change.chunks--;
+        index->change.length -= (int64_t) vector.length;
+        r = run_on(index, DELETE_VECTOR, chunk, 0, failure);
+        if (r < 0 || !starts_span(ordinal))
+                return r;
+        index->change.spans--;
+        return run_on(index, DELETE_SPAN, chunk, 0, failure);
 }
 
 /* Removing. */
@@ -288,7 +318,7 @@ static int find_ids(struct TermIndex *index, int64_t *ret_known, struct Failure 
         return r;
 }
 
-/* To the list of one term in one window, and to the vectors of the chunks. */
+/* To the list of one term in one window, and to the vectors of the chunks and of their spans. */
 static int append_to_list(struct TermIndex *index, int64_t term, bool is_new, int64_t window,
         const struct Occurrence *occurrences, size_t n, struct Failure *failure) {
         struct PostingWriter *list = &index->lists.list;
@@ -300,12 +330,17 @@ static int append_to_list(struct TermIndex *index, int64_t term, bool is_new, in
                 r = term_lists_read(&index->lists, term, window, NULL, 0, failure);
         for (size_t i = 0; r >= 0 && i < n; i++) {
                 struct WaitingChunk *chunk = &index->batch.chunks[occurrences[i].chunk];
+                struct WaitingSpan *span = &index->batch.spans[chunk->span];
                 uint64_t key = (uint64_t) chunk->id % TERM_WINDOW;
 
                 if (key < list->next)
                         return term_index_damaged(index->db, failure);
                 if (posting_append(list, key, occurrences[i].weight) < 0 ||
-                        posting_append(&chunk->vector, (uint64_t) term, occurrences[i].weight) < 0)
+                        vector_append(&chunk->vector, (uint64_t) term, occurrences[i].frequency) <
+                                0)
+                        return failure_out_of_memory(failure);
+                if (span->first != span->last &&
+                        vector_append(&span->vector, (uint64_t) term, occurrences[i].frequency) < 0)
                         return failure_out_of_memory(failure);
         }
         return r < 0 ? r : term_lists_write(&index->lists, term, window, failure);
@@ -329,17 +364,41 @@ static int append(struct TermIndex *index, int64_t term, bool is_new,
         return r < 0 || is_new ? r : count_term(index, term, (int64_t) n, failure);
 }
 
+static int bind_vector(sqlite3_stmt *statement, int parameter, const struct PostingWriter *vector) {
+        return sqlite3_bind_blob64(statement, parameter, vector->data, vector->size, SQLITE_STATIC);
+}
+
 static int write_vector(
         struct TermIndex *index, const struct WaitingChunk *chunk, struct Failure *failure) {
         sqlite3_stmt *insert _cleanup_reset_ = index->statements[INSERT_VECTOR];
 
         if (sqlite3_bind_int64(insert, 1, chunk->id) != SQLITE_OK ||
-                sqlite3_bind_int64(insert, 2, chunk->length) != SQLITE_OK ||
-                sqlite3_bind_blob64(insert, 3,
-                        chunk->vector.size > 0 ? (const void *) chunk->vector.data : "",
-                        chunk->vector.size, SQLITE_STATIC) != SQLITE_OK)
+                bind_vector(insert, 2, &chunk->vector) != SQLITE_OK)
                 return failure_out_of_memory(failure);
         return step(index, insert, failure);
+}
+
+static int write_span(
+        struct TermIndex *index, const struct WaitingSpan *span, struct Failure *failure) {
+        sqlite3_stmt *insert _cleanup_reset_ = index->statements[INSERT_SPAN];
+
+        if (span->first == span->last)
+                return 0;
+        if (sqlite3_bind_int64(insert, 1, span->first) != SQLITE_OK ||
+                sqlite3_bind_int64(insert, 2, span->last) != SQLITE_OK ||
+                bind_vector(insert, 3, &span->vector) != SQLITE_OK)
+                return failure_out_of_memory(failure);
+        return step(index, insert, failure);
+}
+
+static int begin_vectors(struct TermBatch *batch) {
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < batch->n_chunks; i++)
+                r = vector_begin(&batch->chunks[i].vector, batch->chunks[i].length);
+        for (size_t i = 0; r >= 0 && i < batch->n_spans; i++)
+                r = vector_begin(&batch->spans[i].vector, batch->spans[i].length);
+        return r;
 }
 
 static int apply_added(struct TermIndex *index, struct Failure *failure) {
@@ -353,7 +412,7 @@ static int apply_added(struct TermIndex *index, struct Failure *failure) {
         r = find_ids(index, &known, failure);
         if (r < 0)
                 return r;
-        if (term_batch_order(&index->batch, &ordered) < 0)
+        if (term_batch_order(&index->batch, &ordered) < 0 || begin_vectors(&index->batch) < 0)
                 return failure_out_of_memory(failure);
         for (size_t i = 0; r >= 0 && i < ordered.n; i++) {
                 int64_t term = ordered.terms[i].id;
@@ -365,6 +424,8 @@ static int apply_added(struct TermIndex *index, struct Failure *failure) {
         }
         for (size_t i = 0; r >= 0 && i < index->batch.n_chunks; i++)
                 r = write_vector(index, &index->batch.chunks[i], failure);
+        for (size_t i = 0; r >= 0 && i < index->batch.n_spans; i++)
+                r = write_span(index, &index->batch.spans[i], failure);
         return r;
 }
 
@@ -374,11 +435,10 @@ int term_index_apply(struct TermIndex *index, struct Failure *failure) {
         if (r >= 0)
                 r = apply_added(index, failure);
         if (r >= 0)
-                r = run_on(index, COUNT, index->change_chunks, index->change_length, failure);
+                r = add_to_totals(index, failure);
         term_batch_reset(&index->batch);
         index->n_removed = 0;
-        index->change_chunks = 0;
-        index->change_length = 0;
+        index->change = (struct Totals){ 0 };
         return r;
 }
 
@@ -388,14 +448,16 @@ int term_index_rebuild(sqlite3 *db, struct Failure *failure) {
         int r, code;
 
         r = sqlite_execute(db,
-                "DELETE FROM postings; DELETE FROM chunk_terms; DELETE FROM terms;"
-                "DELETE FROM state WHERE key IN ('index_chunks', 'index_length')",
+                "DELETE FROM postings; DELETE FROM chunk_terms; DELETE FROM span_terms;"
+                "DELETE FROM terms;"
+                "DELETE FROM state WHERE key IN ('index_chunks', 'index_length', 'index_spans')",
                 failure);
         if (r >= 0)
                 r = term_index_open(db, &index, failure);
         if (r >= 0) /* by id: so each list is only appended to */
                 r = sqlite_prepare(db,
-                        "SELECT chunks.id, chunks.title, heading_path, keywords, path, content"
+                        "SELECT chunks.id, ordinal, chunks.title, heading_path, keywords, path, "
+                        "content"
                         " FROM chunks JOIN documents ON documents.id = document_id"
                         " ORDER BY chunks.id",
                         &chunks, failure);
@@ -403,18 +465,19 @@ int term_index_rebuild(sqlite3 *db, struct Failure *failure) {
                 return r;
         while ((code = sqlite3_step(chunks)) == SQLITE_ROW) {
                 struct IndexedText text = {
-                        .title = (const char *) sqlite3_column_text(chunks, 1),
-                        .heading_path = (const char *) sqlite3_column_text(chunks, 2),
-                        .keywords = (const char *) sqlite3_column_text(chunks, 3),
-                        .path = (const char *) sqlite3_column_text(chunks, 4),
-                        .content = (const char *) sqlite3_column_text(chunks, 5),
-                        .content_size = (size_t) sqlite3_column_bytes(chunks, 5),
+                        .title = (const char *) sqlite3_column_text(chunks, 2),
+                        .heading_path = (const char *) sqlite3_column_text(chunks, 3),
+                        .keywords = (const char *) sqlite3_column_text(chunks, 4),
+                        .path = (const char *) sqlite3_column_text(chunks, 5),
+                        .content = (const char *) sqlite3_column_text(chunks, 6),
+                        .content_size = (size_t) sqlite3_column_bytes(chunks, 6),
                 };
 
                 if (!text.title || !text.heading_path || !text.keywords || !text.path ||
                         !text.content)
                         return failure_out_of_memory(failure);
-                r = term_index_add(index, sqlite3_column_int64(chunks, 0), &text, failure);
+                r = term_index_add(index, sqlite3_column_int64(chunks, 0),
+                        (uint64_t) sqlite3_column_int64(chunks, 1), &text, failure);
                 if (r < 0)
                         return r;
         }

@@ -12,7 +12,12 @@
  *   chunk_terms  for a chunk: the terms in it, a term vector. It completes the score of a chunk
  *                that some word of the prompt found, says what to remove with a chunk, and what is
  *                typical of it
- *   state        "index_chunks" and "index_length": how many chunks there are, and their words
+ *   span_terms   for a span, SPAN_CHUNKS neighbouring chunks of a document at most: the terms in
+ *                all of them, a term vector. What is said in a chunk is understood by what stands
+ *                around it, and a document may say it piece by piece. A span of one chunk has no
+ *                row: it is that chunk
+ *   state        "index_chunks", "index_spans" and "index_length": how many chunks and spans there
+ *                are, and the words in them
  */
 
 #include <sqlite3.h>
@@ -33,11 +38,14 @@ struct TermIndex *term_index_close(struct TermIndex *index);
 DEFINE_POINTER_CLEANUP(struct TermIndex *, term_index_close)
 #define _cleanup_term_index_ _cleanup_(term_index_closep)
 
-/* A chunk that was just written; ids ascend. Waits for term_index_apply(), or until much waits. */
-int term_index_add(struct TermIndex *index, int64_t chunk, const struct IndexedText *text,
-        struct Failure *failure);
-/* A chunk that goes; waits as well. DATABASE_INVALID: its vector is damaged. */
-int term_index_remove(struct TermIndex *index, int64_t chunk, struct Failure *failure);
+/* A chunk that was just written, and its place in its document, from 0; ids ascend, and those of a
+ * document follow one another. Waits for term_index_apply(), or until much waits. */
+int term_index_add(struct TermIndex *index, int64_t chunk, uint64_t ordinal,
+        const struct IndexedText *text, struct Failure *failure);
+/* A chunk that goes, as all of its document do; waits as well. DATABASE_INVALID: its vector is
+ * damaged. */
+int term_index_remove(
+        struct TermIndex *index, int64_t chunk, uint64_t ordinal, struct Failure *failure);
 
 /* Writes what waits: removals, then additions. DATABASE_INVALID: what is there does not fit. */
 int term_index_apply(struct TermIndex *index, struct Failure *failure);

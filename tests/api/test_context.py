@@ -115,8 +115,10 @@ def test_why_is_told_to_who_asks(bottles, daemon, path):
         assert "prompt" in {term["from"] for term in terms}
         scores = [term["score"] for term in terms]
         assert scores == sorted(scores, reverse=True) and scores[-1] > 0
-        assert sum(scores) + explain["proximity"] == pytest.approx(chunk["score"], rel=1e-4)
-        assert all(1 <= term["frequency"] <= 15 and term["weight"] > 0 for term in terms)
+        assert sum(scores) + explain["proximity"] + explain["lead"] == pytest.approx(
+            chunk["score"], rel=1e-4)
+        assert all(0 <= term["frequency"] <= term["span_frequency"] and term["span_frequency"] > 0
+                   and term["weight"] > 0 for term in terms)
     plain = daemon.post(path, {"prompt": PROMPT}).json["chunks"]
     assert [{**chunk, "explain": None} for chunk in chunks] == [
         {**chunk, "explain": None} for chunk in plain]

@@ -107,8 +107,8 @@ static int write_document(struct Writer *writer, int64_t id, struct Failure *fai
                         writer->chunk, 5, content, (int) text.content_size, SQLITE_STATIC);
                 if (!step(writer->chunk))
                         return sqlite_failure(writer->db, failure, "write a chunk");
-                r = term_index_add(
-                        writer->index, sqlite3_last_insert_rowid(writer->db), &text, failure);
+                r = term_index_add(writer->index, sqlite3_last_insert_rowid(writer->db),
+                        (uint64_t) i, &text, failure);
                 if (r < 0)
                         return r;
         }

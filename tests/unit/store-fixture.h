@@ -101,16 +101,6 @@ static inline int64_t fixture_add_document(
         return sqlite3_last_insert_rowid(db);
 }
 
-static inline void fixture_index_chunk(
-        struct StoreFixture *f, int64_t chunk, const struct IndexedText *text) {
-        _cleanup_term_index_ struct TermIndex *index = NULL;
-        int r = term_index_open(store_database(f->store), &index, &f->failure);
-
-        if (r >= 0)
-                r = term_index_add(index, chunk, text, &f->failure);
-        assert_success(f, r < 0 ? r : term_index_apply(index, &f->failure));
-}
-
 /* Released with prompt_words_free(). */
 static inline struct PromptWords *fixture_words(const char *prompt) {
         _cleanup_analyzer_ struct Analyzer *analyzer = NULL;
@@ -132,8 +122,9 @@ static inline char *fixture_path(struct StoreFixture *f, int64_t document) {
         return strdup((const char *) sqlite3_column_text(statement, 0));
 }
 
-static inline int64_t fixture_add_chunk(struct StoreFixture *f, int64_t document, const char *title,
-        const char *heading_path, const char *content) {
+/* The next chunk of its document. */
+static inline int64_t fixture_write_chunk(struct StoreFixture *f, struct TermIndex *index,
+        int64_t document, const char *title, const char *heading_path, const char *content) {
         sqlite3 *db = store_database(f->store);
         _cleanup_free_ char *path = fixture_path(f, document);
         const struct IndexedText text = {
@@ -146,7 +137,6 @@ static inline int64_t fixture_add_chunk(struct StoreFixture *f, int64_t document
         };
         int64_t id;
 
-        fixture_execute(f, "SAVEPOINT chunk");
         fixture_insert(db,
                 sqlite3_mprintf(
                         "INSERT INTO chunks (document_id, ordinal, title, heading_path, start_line,"
@@ -156,7 +146,31 @@ static inline int64_t fixture_add_chunk(struct StoreFixture *f, int64_t document
                         (long long) document, (long long) document, title, heading_path,
                         (long long) utf8_count(content, strlen(content)), content));
         id = sqlite3_last_insert_rowid(db);
-        fixture_index_chunk(f, id, &text);
-        fixture_execute(f, "RELEASE chunk");
+        assert_success(f,
+                term_index_add(index, id,
+                        (uint64_t) fixture_query(
+                                f, "SELECT ordinal FROM chunks ORDER BY id DESC LIMIT 1"),
+                        &text, &f->failure));
         return id;
+}
+
+/* Those of a document, all at once, so that they are its spans. Returns the id of the first. */
+static inline int64_t fixture_add_chunks(struct StoreFixture *f, int64_t document,
+        const char *title, const char *heading_path, const char *const *contents, size_t n) {
+        _cleanup_term_index_ struct TermIndex *index = NULL;
+        int64_t last = 0;
+
+        assert_success(f, term_index_open(store_database(f->store), &index, &f->failure));
+        fixture_execute(f, "SAVEPOINT chunks");
+        for (size_t i = 0; i < n; i++)
+                last = fixture_write_chunk(f, index, document, title, heading_path, contents[i]);
+        assert_success(f, term_index_apply(index, &f->failure));
+        fixture_execute(f, "RELEASE chunks");
+        return last - (int64_t) n + 1;
+}
+
+/* The next one of its document; no neighbour shares its span. */
+static inline int64_t fixture_add_chunk(struct StoreFixture *f, int64_t document, const char *title,
+        const char *heading_path, const char *content) {
+        return fixture_add_chunks(f, document, title, heading_path, &content, 1);
 }

@@ -20,7 +20,8 @@ static int reader_setup(void **state) {
         /* 1 and 4097 have the same place. */
         fixture_execute(*state,
                 "INSERT INTO terms VALUES (1, 'glass', 10), (4097, '\xe5\x85\x89', 20);"
-                "INSERT OR REPLACE INTO state VALUES ('index_chunks', 40), ('index_length', 400)");
+                "INSERT OR REPLACE INTO state VALUES ('index_chunks', 40), ('index_spans', 25),"
+                " ('index_length', 400)");
         return 0;
 }
 
@@ -50,7 +51,8 @@ static void test_facts_are_those_of_the_database(void **state) {
         assert_success(
                 f, index_reader_term(store_index_reader(f->store), 4097, &facts, &f->failure));
         assert_int_equal(facts.size, 3);
-        assert_true(index_reader_bm25(store_index_reader(f->store))->chunks == 40);
+        const struct Bm25 *bm25 = index_reader_bm25(store_index_reader(f->store));
+        assert_true(bm25->chunks == 40 && bm25->chunk_length == 10 && bm25->span_length == 16);
 }
 
 static void test_a_commit_of_whomever_is_seen(void **state) {

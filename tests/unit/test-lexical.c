@@ -51,29 +51,93 @@ static void go_on_at(struct StoreFixture *f, int64_t id) {
         sqlite3_free(sql);
 }
 
+/* As in the book, of a term with this frequency; its weight. */
+static double plain_bm25(double frequency, double length, double average) {
+        return frequency * 2.2 / (frequency + 1.2 * (0.25 + 0.75 * length / average));
+}
+
+static double plain_idf(double chunks, double with) {
+        return pow(log(1 + (chunks - with + 0.5) / (with + 0.5)), 1.25);
+}
+
+static void assert_near(double a, double b) {
+        if (fabs(a - b) > 1e-6)
+                fail_msg("%g is not %g", a, b);
+}
+
 static void test_scores_are_those_of_the_formula(void **state) {
         struct StoreFixture *f = *state;
-        struct Bm25 bm25;
 
         add(f, "1", "glass glass scale");
         add(f, "2", "glass mirror");
         add(f, "3", "motor motor motor motor motor motor motor motor motor motor");
-        /* Title and path are words too: 2 + 2 in each. */
-        bm25_set(&bm25, 3, 7 + 6 + 14);
         _cleanup_(ranking_done) struct Ranking ranking = rank(f, NULL, "glass scale", 10);
-        double glass = bm25_idf(&bm25, 2), scale = bm25_idf(&bm25, 1);
+        /* Title and path are words too: 2 + 2 in each. Each is a document of one chunk. */
+        double average = (7 + 6 + 14) / 3.0, glass = plain_idf(3, 2), scale = plain_idf(3, 1);
 
         assert_int_equal(ranking.n, 2);
         assert_int_equal(ranking.candidates, 2);
         assert_int_equal(ranking.best[0].id, 1);
         /* No term is typical: what two chunks have is in more than a quarter of all. The two stand
          * together, once, and "glass" is the more common of them. */
-        assert_true(fabs(ranking.best[0].score -
-                            (glass * (double) bm25.values[posting_weight(2, 7)] +
-                                    scale * (double) bm25.values[posting_weight(1, 7)] +
-                                    PROXIMITY_SHARE * glass / 2)) < 1e-5);
-        assert_true(fabs(ranking.best[1].score -
-                            glass * (double) bm25.values[posting_weight(1, 6)]) < 1e-5);
+        assert_near(ranking.best[0].score,
+                glass * plain_bm25(2, 7, average) + scale * plain_bm25(1, 7, average) +
+                        PROXIMITY_SHARE * glass / 2);
+        assert_near(ranking.best[1].score, glass * plain_bm25(1, 6, average));
+}
+
+static void test_half_of_a_score_is_that_of_the_span(void **state) {
+        struct StoreFixture *f = *state;
+        static const char *const contents[] = { "glass glass scale", "glass mirror polish" };
+
+        (void) fixture_add_chunks(f, fixture_add_document(f, vault, "1"), "t", "[]", contents, 2);
+        add(f, "2", "motor");
+        _cleanup_(ranking_done) struct Ranking ranking = rank(f, NULL, "scale", 10);
+        /* 4 words in each beside the content. */
+        double chunk = (7 + 7 + 5) / 3.0, span = (7 + 7 + 5) / 2.0;
+
+        assert_int_equal(ranking.n, 1); /* the span finds nothing that a chunk does not */
+        assert_near(ranking.best[0].score,
+                plain_idf(3, 1) * (plain_bm25(1, 7, chunk) / 2 + plain_bm25(1, 14, span) / 2));
+
+        _cleanup_(ranking_done) struct Ranking two = rank(f, NULL, "glass", 10);
+        assert_int_equal(two.n, 2);
+        for (size_t i = 0; i < 2; i++)
+                assert_near(two.best[i].score,
+                        plain_idf(3, 2) *
+                                (plain_bm25(two.best[i].id == 1 ? 2 : 1, 7, chunk) / 2 +
+                                        plain_bm25(3, 14, span) / 2));
+}
+
+static void test_what_stands_around_a_chunk_ranks_it(void **state) {
+        struct StoreFixture *f = *state;
+        static const char *const other[] = { "glass", "rain" },
+                                 *const around[] = { "glass", "lens" };
+
+        (void) fixture_add_chunks(f, fixture_add_document(f, vault, "a"), "t", "[]", other, 2);
+        (void) fixture_add_chunks(f, fixture_add_document(f, vault, "b"), "t", "[]", around, 2);
+        for (int i = 0; i < 20; i++)
+                add(f, (char[]){ 'x', (char) ('a' + i), '\0' }, "something else");
+        assert_ranked(f, NULL, "glass", 10, "1 3");
+}
+
+/* "glass" is typical, as chunks 1 and 3 have it, and so of more weight than the rarer "lens". */
+static void test_what_answers_best_without_feedback_stays_first(void **state) {
+        struct StoreFixture *f = *state;
+        static const char *const contents[] = { "glass", "lens" };
+
+        add(f, "a", "glass");
+        (void) fixture_add_chunks(f, fixture_add_document(f, vault, "b"), "t", "[]", contents, 2);
+        for (int i = 0; i < 20; i++)
+                add(f, (char[]){ 'x', (char) ('a' + i), '\0' }, "something else");
+        _cleanup_(ranking_done) struct Ranking ranking = rank(f, NULL, "glass lens", 10);
+
+        assert_int_equal(ranking.n, 3);
+        assert_int_equal(ranking.model->first, 3);
+        assert_true(ranking.model->lead > 0);
+        assert_int_equal(ranking.best[0].id, 3);
+        assert_int_equal(ranking.best[1].id, 2);
+        assert_true(ranking.best[0].score == nextafter(ranking.best[1].score, HUGE_VAL));
 }
 
 static void test_rare_words_weigh_more(void **state) {
@@ -139,12 +203,16 @@ static void test_a_project_finds_its_own_in_all_windows(void **state) {
         assert_ranked(f, &project, "glass", 10, "");
 }
 
-/* As if there were so many. */
+/* As if there were so many, of the same lengths. */
 static void make_common(struct StoreFixture *f, const char *term) {
-        char *sql = sqlite3_mprintf("UPDATE terms SET chunks = %d WHERE term = %Q;"
-                                    "UPDATE state SET value = %d WHERE key = 'index_chunks'",
-                LEXICAL_POSTINGS_MIN + 1, term, LEXICAL_POSTINGS_SHARE * LEXICAL_POSTINGS_MIN);
+        int n = LEXICAL_POSTINGS_SHARE * LEXICAL_POSTINGS_MIN;
+        char *sql = sqlite3_mprintf(
+                "UPDATE terms SET chunks = %d WHERE term = %Q;"
+                "UPDATE state SET value = value * %d WHERE key = 'index_length';"
+                "UPDATE state SET value = %d WHERE key IN ('index_chunks', 'index_spans')",
+                LEXICAL_POSTINGS_MIN + 1, term, n / 3, n);
 
+        assert_int_equal(fixture_query(f, "SELECT count(*) FROM chunks"), 3);
         fixture_execute(f, sql);
         sqlite3_free(sql);
 }
@@ -153,7 +221,7 @@ static void test_the_rarest_words_decide_and_common_ones_rank(void **state) {
         struct StoreFixture *f = *state;
 
         add(f, "a", "straw straw straw");
-        add(f, "b", "needle");
+        add(f, "b", "needle hay");
         add(f, "c", "needle straw");
         make_common(f, "straw");
         _cleanup_(ranking_done) struct Ranking ranking = rank(f, NULL, "straw needle", 2);
@@ -254,6 +322,9 @@ int main(void) {
 #define ON_STORE(test) cmocka_unit_test_setup_teardown(test, fixture_new_with_store, fixture_free)
         const struct CMUnitTest tests[] = {
                 ON_STORE(test_scores_are_those_of_the_formula),
+                ON_STORE(test_half_of_a_score_is_that_of_the_span),
+                ON_STORE(test_what_stands_around_a_chunk_ranks_it),
+                ON_STORE(test_what_answers_best_without_feedback_stays_first),
                 ON_STORE(test_rare_words_weigh_more),
                 ON_STORE(test_equal_ones_come_by_id_over_all_windows),
                 ON_STORE(test_what_is_not_there_finds_nothing),

@@ -182,6 +182,100 @@ static void test_any_bytes_are_read_in_bounds(void **state) {
         assert_int_equal(read_all(NULL, 0), 0);
 }
 
+static void test_a_vector_is_its_length_and_its_terms(void **state) {
+        static const uint64_t lengths[] = { 0, 1, 127, 128, 12345, UINT32_MAX, UINT64_MAX };
+        _cleanup_posting_writer_ struct PostingWriter writer = { 0 };
+
+        (void) state;
+        for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+                struct Posting posting;
+                uint64_t length = 7;
+
+                posting_writer_reset(&writer);
+                assert_int_equal(vector_begin(&writer, lengths[i]), 0);
+                assert_int_equal(vector_append(&writer, 0, 3), 0);
+                assert_int_equal(vector_append(&writer, 1000, 200), 0);
+                struct PostingReader reader = posting_reader(writer.data, writer.size);
+                assert_int_equal(vector_read_length(&reader, &length), 0);
+                assert_true(length == lengths[i]);
+                assert_int_equal(posting_read(&reader, &posting), 1);
+                assert_true(posting.key == 0 && posting.weight == 3);
+                assert_int_equal(posting_read(&reader, &posting), 1);
+                assert_true(posting.key == 1000 && posting.weight == 200);
+                assert_int_equal(posting_read(&reader, &posting), 0);
+        }
+}
+
+static void test_the_last_term_again_is_added_to(void **state) {
+        _cleanup_posting_writer_ struct PostingWriter writer = { 0 };
+
+        (void) state;
+        assert_int_equal(vector_begin(&writer, 12345), 0); /* 96 * 128 + 57 */
+        assert_int_equal(vector_append(&writer, 0, 1), 0);
+        assert_int_equal(vector_append(&writer, 0, 4), 0);
+        assert_int_equal(vector_append(&writer, 0, 2), 0);
+        assert_int_equal(vector_append(&writer, 9, 1), 0);
+        assert_int_equal(vector_append(&writer, UINT64_MAX - 1, 5), 0);
+        assert_int_equal(vector_append(&writer, UINT64_MAX - 1, 6), 0);
+        assert_int_equal(writer.size, 2 + 2 + 2 + 11);
+        assert_memory_equal(writer.data, "\xb9\x60\x00\x07\x08\x01", 6);
+        assert_int_equal(writer.data[writer.size - 1], 11);
+
+        /* Of the vector before nothing is left. */
+        posting_writer_reset(&writer);
+        assert_int_equal(vector_begin(&writer, 1), 0);
+        assert_int_equal(vector_append(&writer, 0, 3), 0);
+        assert_memory_equal(writer.data, "\x01\x00\x03", 3);
+}
+
+static void test_frequencies_end_at_the_most_that_a_byte_holds(void **state) {
+        static const struct {
+                unsigned first, second;
+                uint8_t sum;
+        } cases[] = { { 253, 1, 254 }, { 254, 1, 255 }, { 254, 2, 255 }, { 255, 1, 255 },
+                { 256, 1, 255 }, { 1, UINT32_MAX, 255 }, { UINT32_MAX, UINT32_MAX, 255 } };
+
+        (void) state;
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+                _cleanup_posting_writer_ struct PostingWriter writer = { 0 };
+
+                assert_int_equal(vector_begin(&writer, 2), 0);
+                assert_int_equal(vector_append(&writer, 4, cases[i].first), 0);
+                assert_int_equal(vector_append(&writer, 4, cases[i].second), 0);
+                assert_int_equal(writer.size, 3);
+                assert_int_equal(writer.data[2], cases[i].sum);
+        }
+}
+
+static void test_what_is_no_length_is_told(void **state) {
+        static const struct {
+                const char *data;
+                size_t size;
+                int expected;
+        } cases[] = {
+                { "", 0, -EBADMSG },
+                { "\x80", 1, -EBADMSG },
+                { "\xff\xff\xff", 3, -EBADMSG },
+                { "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 10, 0 },        /* UINT64_MAX */
+                { "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", 10, -EBADMSG }, /* bit 64 */
+                { "\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x00", 11, -EBADMSG },
+                { "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 12, -EBADMSG },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+                void *copy = malloc(cases[i].size + 1);
+                struct PostingReader reader;
+                uint64_t length;
+
+                memcpy(copy, cases[i].data, cases[i].size);
+                copy = realloc(copy, cases[i].size > 0 ? cases[i].size : 1);
+                reader = posting_reader(copy, cases[i].size);
+                assert_int_equal(vector_read_length(&reader, &length), cases[i].expected);
+                free(copy);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_the_byte_holds_frequency_and_length),
@@ -191,6 +285,10 @@ int main(void) {
                 cmocka_unit_test(test_what_is_cut_within_an_entry_is_no_sequence),
                 cmocka_unit_test(test_keys_beyond_the_last_are_no_sequence),
                 cmocka_unit_test(test_any_bytes_are_read_in_bounds),
+                cmocka_unit_test(test_a_vector_is_its_length_and_its_terms),
+                cmocka_unit_test(test_the_last_term_again_is_added_to),
+                cmocka_unit_test(test_frequencies_end_at_the_most_that_a_byte_holds),
+                cmocka_unit_test(test_what_is_no_length_is_told),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -73,7 +73,8 @@ static double bound(const char *prompt, const unsigned frequencies[static PROMPT
 static void test_no_text_gets_more_than_its_words_can(void **state) {
         const unsigned thrice[PROMPT_WORDS_MAX] = { 1, 3, 1 },
                        apart[PROMPT_WORDS_MAX] = { 2, 0, 2 },
-                       often[PROMPT_WORDS_MAX] = { 1, POSTING_FREQUENCY_MAX };
+                       many_times[PROMPT_WORDS_MAX] = { 1, VECTOR_FREQUENCY_MAX - 1 },
+                       often[PROMPT_WORDS_MAX] = { 1, VECTOR_FREQUENCY_MAX };
         const char *wings = "speed wing, wing wing flow",
                    *many = "speed wing speed wing speed wing";
 
@@ -82,6 +83,7 @@ static void test_no_text_gets_more_than_its_words_can(void **state) {
                             PROXIMITY_SHARE * (2 * 0.75 + 4 * 0.5)) < 1e-9);
         assert_true(bound("speed wing flow", thrice) >= bonus("speed wing flow", wings));
         assert_true(bound("speed wing flow", apart) == 0);
+        assert_true(fabs(bound("speed wing", many_times) - PROXIMITY_SHARE * 2 * 254 / 255) < 1e-9);
         assert_true(fabs(bound("speed wing", often) - PROXIMITY_SHARE * 2) < 1e-9);
         assert_true(bound("speed wing", often) >= bonus("speed wing", many));
 }

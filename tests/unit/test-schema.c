@@ -18,6 +18,20 @@ static sqlite3 *create(struct StoreFixture *f, const char *sql) {
         return db;
 }
 
+static sqlite3 *create_version(struct StoreFixture *f, int version, const char *sql) {
+        sqlite3 *db = create(f, "");
+        char pragmas[128];
+
+        for (int step = 0; step < version; step++)
+                assert_success(f, sqlite_execute(db, schema_migrations[step], &f->failure));
+        (void) snprintf(pragmas, sizeof pragmas,
+                "PRAGMA application_id = %d; PRAGMA user_version = %d", SQLITE_APPLICATION_ID,
+                version);
+        assert_success(f, sqlite_execute(db, pragmas, &f->failure));
+        assert_success(f, sqlite_execute(db, sql, &f->failure));
+        return db;
+}
+
 static enum SchemaState inspect(struct StoreFixture *f, sqlite3 *db) {
         enum SchemaState schema;
         int64_t version;
@@ -128,15 +142,7 @@ static void test_every_earlier_version_climbs_to_the_same_schema(void **state) {
         _cleanup_free_ char *expected = dump(f, fresh);
 
         for (int version = 0; version < SCHEMA_VERSION; version++) {
-                _cleanup_sqlite_ sqlite3 *db = create(f, "");
-                char pragmas[128];
-
-                for (int step = 0; step < version; step++)
-                        assert_success(f, sqlite_execute(db, schema_migrations[step], &f->failure));
-                (void) snprintf(pragmas, sizeof pragmas,
-                        "PRAGMA application_id = %d; PRAGMA user_version = %d",
-                        SQLITE_APPLICATION_ID, version);
-                assert_success(f, sqlite_execute(db, pragmas, &f->failure));
+                _cleanup_sqlite_ sqlite3 *db = create_version(f, version, "");
 
                 assert_int_equal(inspect(f, db), SCHEMA_OLD);
                 assert_success(f, schema_migrate(db, &f->failure));
@@ -190,26 +196,37 @@ static void test_programs_that_start_at_once_migrate_once(void **state) {
         assert_int_equal(inspect(f, db), SCHEMA_CURRENT);
 }
 
+static const char some_chunks[] =
+        "INSERT INTO documents VALUES"
+        " (1, 'vault', 'lab/a.md', 'A', '[\"optics\"]', '[]', 1, 1, 1, 1, 'x', 1),"
+        " (2, 'drive', 'b.txt', 'B', '[]', '[]', 1, 1, 1, 2, 'y', 1);"
+        "INSERT INTO chunks VALUES"
+        " (3, 1, 0, 'A', '[\"Motors\"]', 'optics', 1, 2, 18, 'running over glass'),"
+        " (8191, 1, 1, 'A', '[]', 'optics', 3, 4, 5, 'glass'),"
+        " (8192, 2, 0, 'B', '[]', '', 1, 2, 9, 'M\xc3\xbchle 光学');"
+        "INSERT INTO interactions (created_at, prompt) VALUES (1, 'kept');"
+        "INSERT INTO state VALUES ('last_ingest_at', 7)";
+
 /* A database as the first version wrote it: its index was kept in step by triggers. */
 static sqlite3 *create_first_version(struct StoreFixture *f) {
-        char pragmas[128];
-        sqlite3 *db = create(f, schema_migrations[0]);
+        sqlite3 *db = create_version(
+                f, 1, "PRAGMA trusted_schema = ON"); /* SQLite 3.40 trusts no FTS5 in triggers */
 
-        (void) snprintf(pragmas, sizeof pragmas,
-                "PRAGMA application_id = %d; PRAGMA user_version = 1", SQLITE_APPLICATION_ID);
-        assert_success(f, sqlite_execute(db, pragmas, &f->failure));
+        assert_success(f, sqlite_execute(db, some_chunks, &f->failure));
+        return db;
+}
+
+/* As the second one did: vectors of bytes as in lists, their lengths beside them, and no spans. */
+static sqlite3 *create_second_version(struct StoreFixture *f) {
+        sqlite3 *db = create_version(f, 2, some_chunks);
+
         assert_success(f,
                 sqlite_execute(db,
-                        "PRAGMA trusted_schema = ON;" /* SQLite 3.40 trusts no FTS5 in triggers */
-                        "INSERT INTO documents VALUES"
-                        " (1, 'vault', 'lab/a.md', 'A', '[\"optics\"]', '[]', 1, 1, 1, 1, 'x', 1),"
-                        " (2, 'drive', 'b.txt', 'B', '[]', '[]', 1, 1, 1, 2, 'y', 1);"
-                        "INSERT INTO chunks VALUES"
-                        " (3, 1, 0, 'A', '[\"Motors\"]', 'optics', 1, 2, 18, 'running over glass'),"
-                        " (8191, 1, 1, 'A', '[]', 'optics', 3, 4, 5, 'glass'),"
-                        " (8192, 2, 0, 'B', '[]', '', 1, 2, 9, 'M\xc3\xbchle 光学');"
-                        "INSERT INTO interactions (created_at, prompt) VALUES (1, 'kept');"
-                        "INSERT INTO state VALUES ('last_ingest_at', 7)",
+                        "INSERT INTO terms VALUES (1, 'gone', 1), (7, 'glass', 2);"
+                        "INSERT INTO postings VALUES (1, 1, x'0011'), (7, 0, x'0311fb3f10');"
+                        "INSERT INTO chunk_terms VALUES (3, 14, x'0611'), (8191, 11, x'0610'),"
+                        " (8192, 9, x'0010');"
+                        "INSERT INTO state VALUES ('index_chunks', 3), ('index_length', 34)",
                         &f->failure));
         return db;
 }
@@ -279,6 +296,47 @@ static void test_a_migration_that_fails_leaves_the_first_version_as_it_was(void 
         assert_index_is_of_its_chunks(db);
 }
 
+static void test_a_database_of_the_second_version_gets_the_index_of_a_new_one(void **state) {
+        struct StoreFixture *f = *state;
+        _cleanup_sqlite_ sqlite3 *fresh = create(f, "");
+        _cleanup_free_ char *expected = NULL, *migrated = NULL;
+
+        assert_success(f, schema_migrate(fresh, &f->failure));
+        assert_success(f, sqlite_execute(fresh, some_chunks, &f->failure));
+        assert_success(f, term_index_rebuild(fresh, &f->failure));
+        expected = index_dump(fresh);
+        assert_int_equal(unlink(sqlite3_db_filename(fresh, "main")), 0);
+
+        _cleanup_sqlite_ sqlite3 *db = create_second_version(f);
+        assert_success(f, schema_migrate(db, &f->failure));
+        assert_int_equal(inspect(f, db), SCHEMA_CURRENT);
+        migrated = index_dump(db);
+        assert_string_equal(migrated, expected);
+        assert_index_is_of_its_chunks(db);
+        assert_int_equal(query(f, db, "SELECT value FROM state WHERE key = 'index_spans'"), 2);
+        assert_int_equal(query(f, db, "SELECT last_chunk FROM span_terms"), 8191);
+        assert_int_equal(query(f, db, "SELECT value FROM state WHERE key = 'last_ingest_at'"), 7);
+        expect_found(f, db, "glass", (int64_t[]){ 8191, 3 }, 2);
+}
+
+static void test_a_migration_that_fails_leaves_the_second_version_as_it_was(void **state) {
+        struct StoreFixture *f = *state;
+        _cleanup_failure_ struct Failure failure = { 0 };
+        _cleanup_sqlite_ sqlite3 *db = create_second_version(f);
+
+        /* Chunks that cannot be read, once the vectors are gone. */
+        assert_success(f, sqlite_execute(db, "ALTER TABLE chunks RENAME TO others", &f->failure));
+        assert_true(schema_migrate(db, &failure) < 0);
+        assert_true(failure_is_set(&failure));
+        assert_int_equal(query(f, db, "PRAGMA user_version"), 2);
+        assert_int_equal(query(f, db, "SELECT sum(length) FROM chunk_terms"), 34);
+        assert_int_equal(query(f, db, "SELECT count(*) FROM postings"), 2);
+
+        assert_success(f, sqlite_execute(db, "ALTER TABLE others RENAME TO chunks", &f->failure));
+        assert_success(f, schema_migrate(db, &f->failure));
+        assert_index_is_of_its_chunks(db);
+}
+
 static void test_the_ids_of_chunks_are_never_used_again(void **state) {
         struct StoreFixture *f = *state;
         int64_t document = fixture_add_document(f, "vault", "a.md");
@@ -314,6 +372,8 @@ int main(void) {
                 ON_FILE(test_programs_that_start_at_once_migrate_once),
                 ON_FILE(test_a_database_of_the_first_version_is_found_in_after_its_migration),
                 ON_FILE(test_a_migration_that_fails_leaves_the_first_version_as_it_was),
+                ON_FILE(test_a_database_of_the_second_version_gets_the_index_of_a_new_one),
+                ON_FILE(test_a_migration_that_fails_leaves_the_second_version_as_it_was),
                 ON_STORE(test_the_ids_of_chunks_are_never_used_again),
                 ON_STORE(test_a_path_is_one_document_of_its_source),
         };

@@ -13,15 +13,16 @@
 #include "lib/knowledge/lexical.h"
 #include "store-fixture.h"
 
-/* Chunks 1 to 9, each of "glass" and "scale"; 3 is the id of "glass". */
+/* Chunks 1 to 9, a span, each of "glass" and "scale"; 3 is the id of "glass". */
 static int damage_setup(void **state) {
         if (fixture_new_with_store(state) < 0)
                 return -1;
         struct StoreFixture *f = *state;
-        int64_t document = fixture_add_document(f, "vault", "a");
+        const char *contents[9];
 
         for (int i = 0; i < 9; i++)
-                (void) fixture_add_chunk(f, document, "t", "[]", "glass scale");
+                contents[i] = "glass scale";
+        (void) fixture_add_chunks(f, fixture_add_document(f, "vault", "a"), "t", "[]", contents, 9);
         return fixture_query(f, "SELECT count(*) FROM terms WHERE id = 3 AND term = 'glass'") == 1
                 ? 0
                 : -1;
@@ -50,7 +51,7 @@ static int add_chunk(struct StoreFixture *f, int64_t chunk, struct Failure *fail
         int r = term_index_open(store_database(f->store), &index, failure);
 
         if (r >= 0)
-                r = term_index_add(index, chunk, &text, failure);
+                r = term_index_add(index, chunk, 0, &text, failure);
         return r < 0 ? r : term_index_apply(index, failure);
 }
 
@@ -93,14 +94,23 @@ static void test_damage_is_told(void **state) {
                 /* It does not have a chunk that has it; it is not there. */
                 { "UPDATE postings SET data = x'0111'", REMOVER },
                 { "DELETE FROM postings", REMOVER },
-                /* Vectors. */
-                { "UPDATE chunk_terms SET data = x'05'", READER | REMOVER },
+                /* Vectors: of no length, of one that is none, of a term that is cut, is none. */
+                { "UPDATE chunk_terms SET data = x''", READER | REMOVER },
+                { "UPDATE chunk_terms SET data = x'85'", READER | REMOVER },
                 { "UPDATE chunk_terms SET data = x'ffffffffffffffffffffffff'", READER | REMOVER },
-                { "UPDATE chunk_terms SET data = x'feffffffffffffffff0111'", REMOVER },
+                { "UPDATE chunk_terms SET data = x'0505'", READER | REMOVER },
+                { "UPDATE chunk_terms SET data = x'05ffffffffffffffffffffffff'", READER | REMOVER },
+                { "UPDATE chunk_terms SET data = x'05feffffffffffffffff0111'", REMOVER },
                 { "UPDATE chunk_terms SET data = CAST(data || x'8f0f11' AS BLOB)",
                         READER | REMOVER },
                 { "DELETE FROM chunk_terms WHERE chunk_id = 4", READER | REMOVER },
                 { "DELETE FROM chunk_terms", READER | REMOVER },
+                /* Those of spans, which only readers read. */
+                { "UPDATE span_terms SET data = x''", READER },
+                { "UPDATE span_terms SET data = x'85'", READER },
+                { "UPDATE span_terms SET data = x'ffffffffffffffffffffffff'", READER },
+                { "UPDATE span_terms SET data = x'0502'", READER },
+                { "UPDATE span_terms SET data = x'05ffffffffffffffffffffffff'", READER },
                 /* Terms: in no chunk, in fewer than there are, gone, with an id that is none. */
                 { "UPDATE terms SET chunks = 0", READER | REMOVER },
                 { "UPDATE terms SET chunks = -5", READER | REMOVER | ADDER },
@@ -124,14 +134,35 @@ static void test_damage_is_told(void **state) {
         assert_success(f, remove_document(f, &f->failure));
 }
 
+/* What could be so: a chunk alone, or a span that says nothing. */
+static void test_what_is_no_damage_of_a_span_is_answered(void **state) {
+        struct StoreFixture *f = *state;
+        static const char *const changes[] = {
+                "UPDATE span_terms SET data = x'05'",
+                "UPDATE span_terms SET last_chunk = 0",
+                "UPDATE span_terms SET last_chunk = -9223372036854775808",
+                "UPDATE span_terms SET last_chunk = 1, data = x''",
+                "UPDATE span_terms SET last_chunk = 9223372036854775807",
+                "UPDATE span_terms SET first_chunk = 10, data = x''",
+                "DELETE FROM span_terms",
+        };
+
+        for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+                fixture_execute(f, "BEGIN");
+                fixture_execute(f, changes[i]);
+                assert_success(f, ask(f, "glass", &f->failure));
+                fixture_execute(f, "ROLLBACK");
+        }
+}
+
 /* Whatever stands there: an answer or an error. */
 static void test_any_bytes_do_no_harm(void **state) {
         struct StoreFixture *f = *state;
-        static const char *const tables[] = { "postings", "chunk_terms" };
+        static const char *const tables[] = { "postings", "chunk_terms", "span_terms" };
 
-        for (int i = 0; i < 200; i++) {
+        for (int i = 0; i < 300; i++) {
                 char *sql = sqlite3_mprintf(
-                        "BEGIN; UPDATE %s SET data = randomblob(%d)", tables[i % 2], i % 40);
+                        "BEGIN; UPDATE %s SET data = randomblob(%d)", tables[i % 3], i % 40);
 
                 for (int who = 0; who < 3; who++) {
                         _cleanup_failure_ struct Failure failure = { 0 };
@@ -172,6 +203,7 @@ int main(void) {
 #define ON_STORE(test) cmocka_unit_test_setup_teardown(test, damage_setup, fixture_free)
         const struct CMUnitTest tests[] = {
                 ON_STORE(test_damage_is_told),
+                ON_STORE(test_what_is_no_damage_of_a_span_is_answered),
                 ON_STORE(test_any_bytes_do_no_harm),
                 ON_STORE(test_totals_that_are_wrong_do_no_harm),
         };
