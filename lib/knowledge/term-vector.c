@@ -11,6 +11,8 @@
 #define K1 1.2
 #define B  0.75
 
+#define IDF_POWER 1.1
+
 static double average(uint64_t length, uint64_t n) {
         return n > 0 && length > 0 ? (double) length / (double) n : 1;
 }
@@ -36,7 +38,7 @@ double bm25_idf(const struct Bm25 *bm25, uint64_t chunks) {
         double with = (double) chunks, without = bm25->chunks - with;
         double idf = log1p(((without > 0 ? without : 0) + 0.5) / (with + 0.5));
 
-        return idf * sqrt(sqrt(idf)); /* to the power of 1.25 */
+        return pow(idf, IDF_POWER);
 }
 
 static int compare_terms(const void *a, const void *b) {

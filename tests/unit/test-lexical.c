@@ -57,7 +57,7 @@ static double plain_bm25(double frequency, double length, double average) {
 }
 
 static double plain_idf(double chunks, double with) {
-        return pow(log(1 + (chunks - with + 0.5) / (with + 0.5)), 1.25);
+        return pow(log(1 + (chunks - with + 0.5) / (with + 0.5)), 1.1);
 }
 
 static void assert_near(double a, double b) {

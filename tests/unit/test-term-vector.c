@@ -59,8 +59,8 @@ static void test_rarer_terms_weigh_more_and_none_nothing(void **state) {
         struct Bm25 bm25 = bm25_of(1000, 400, 150000);
 
         (void) state;
-        assert_near(bm25_idf(&bm25, 10), pow(log(1 + 990.5 / 10.5), 1.25));
-        assert_near(bm25_idf(&bm25, 900), pow(log(1 + 100.5 / 900.5), 1.25));
+        assert_near(bm25_idf(&bm25, 10), pow(log(1 + 990.5 / 10.5), 1.1));
+        assert_near(bm25_idf(&bm25, 900), pow(log(1 + 100.5 / 900.5), 1.1));
         for (uint64_t chunks = 1; chunks < 1000; chunks++)
                 assert_true(bm25_idf(&bm25, chunks) > bm25_idf(&bm25, chunks + 1));
         assert_true(bm25_idf(&bm25, 1000) > 0);
