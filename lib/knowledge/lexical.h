@@ -7,7 +7,7 @@
  *
  * The rarest words of the prompt decide which chunks are looked at, and common ones only rank
  * these: posting lists are read from the shortest on, until there were as many entries as a quarter
- * of the chunks, or further as long as there is less than was asked for. The best candidates, six
+ * of the chunks, or further as long as there is less than was asked for. The best candidates, four
  * times as many as are wanted, are ranked by their term vectors; the better half of these get their
  * whole score (shortlist.h), with feedback (feedback.h). (Of the ten best chunks of 200,000 for
  * prompts of 5 to 40 words, 0.76 are those that a search without these limits finds.)
@@ -25,7 +25,7 @@
 
 #define LEXICAL_POSTINGS_SHARE   4 /* of the chunks, one in so many */
 #define LEXICAL_POSTINGS_MIN     50000
-#define LEXICAL_CANDIDATES_TIMES 6 /* as many as are wanted */
+#define LEXICAL_CANDIDATES_TIMES 4 /* as many as are wanted */
 #define LEXICAL_CANDIDATES_MIN   60
 #define LEXICAL_CANDIDATES_MAX   1000
 #define LEXICAL_KEPT_SHARE       2 /* of the candidates, one in so many */
