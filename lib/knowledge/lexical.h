@@ -10,7 +10,7 @@
  * of the chunks, or further as long as there is less than was asked for. The best candidates, four
  * times as many as are wanted, are ranked by their term vectors; the better half of these get their
  * whole score (shortlist.h), with feedback (feedback.h). (Of the ten best chunks of 200,000 for
- * prompts of 5 to 40 words, 0.76 are those that a search without these limits finds.)
+ * prompts of 5 to 40 words, 0.67 are those that a search without these limits finds.)
  */
 
 #include <stddef.h>
