@@ -64,7 +64,9 @@ int posting_read_any(struct PostingReader *reader, struct Posting *ret_posting) 
 }
 
 int vector_read_length(struct PostingReader *reader, uint64_t *ret_length) {
-        return read_varint(&reader->at, reader->end, ret_length);
+        int r = read_varint(&reader->at, reader->end, ret_length);
+
+        return r >= 0 && *ret_length > VECTOR_LENGTH_MAX ? -EBADMSG : r;
 }
 
 /* Room for an entry. */

@@ -21,8 +21,9 @@
 #include <stdint.h>
 
 #define POSTING_LENGTH_CLASSES 16
-#define POSTING_FREQUENCY_MAX  15  /* or more */
-#define VECTOR_FREQUENCY_MAX   255 /* or more */
+#define POSTING_FREQUENCY_MAX  15                  /* or more */
+#define VECTOR_FREQUENCY_MAX   255                 /* or more */
+#define VECTOR_LENGTH_MAX      (UINT64_C(1) << 40) /* more than any span can have */
 
 #define POSTING_SIZE_MIN 2 /* bytes of one in a sequence */
 
@@ -51,7 +52,7 @@ static inline struct PostingReader posting_reader(const void *data, size_t size)
         return (struct PostingReader){ data, (const uint8_t *) data + size, 0 };
 }
 
-/* -EBADMSG: there is none. The terms are what is left to read. */
+/* -EBADMSG: there is none that can be. The terms are what is left to read. */
 int vector_read_length(struct PostingReader *reader, uint64_t *ret_length);
 
 /* posting_read() of whatever there may be. */

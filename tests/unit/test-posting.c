@@ -183,7 +183,7 @@ static void test_any_bytes_are_read_in_bounds(void **state) {
 }
 
 static void test_a_vector_is_its_length_and_its_terms(void **state) {
-        static const uint64_t lengths[] = { 0, 1, 127, 128, 12345, UINT32_MAX, UINT64_MAX };
+        static const uint64_t lengths[] = { 0, 1, 127, 128, 12345, UINT32_MAX, VECTOR_LENGTH_MAX };
         _cleanup_posting_writer_ struct PostingWriter writer = { 0 };
 
         (void) state;
@@ -256,7 +256,9 @@ static void test_what_is_no_length_is_told(void **state) {
                 { "", 0, -EBADMSG },
                 { "\x80", 1, -EBADMSG },
                 { "\xff\xff\xff", 3, -EBADMSG },
-                { "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 10, 0 },        /* UINT64_MAX */
+                { "\x80\x80\x80\x80\x80\x20", 6, 0 },        /* VECTOR_LENGTH_MAX */
+                { "\x81\x80\x80\x80\x80\x20", 6, -EBADMSG }, /* and one more */
+                { "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 10, -EBADMSG }, /* UINT64_MAX */
                 { "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", 10, -EBADMSG }, /* bit 64 */
                 { "\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x00", 11, -EBADMSG },
                 { "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 12, -EBADMSG },

@@ -98,6 +98,7 @@ static void test_damage_is_told(void **state) {
                 { "UPDATE chunk_terms SET data = x''", READER | REMOVER },
                 { "UPDATE chunk_terms SET data = x'85'", READER | REMOVER },
                 { "UPDATE chunk_terms SET data = x'ffffffffffffffffffffffff'", READER | REMOVER },
+                { "UPDATE chunk_terms SET data = x'ffffffffffffffffff01'", READER | REMOVER },
                 { "UPDATE chunk_terms SET data = x'0505'", READER | REMOVER },
                 { "UPDATE chunk_terms SET data = x'05ffffffffffffffffffffffff'", READER | REMOVER },
                 { "UPDATE chunk_terms SET data = x'05feffffffffffffffff0111'", REMOVER },
@@ -109,6 +110,7 @@ static void test_damage_is_told(void **state) {
                 { "UPDATE span_terms SET data = x''", READER },
                 { "UPDATE span_terms SET data = x'85'", READER },
                 { "UPDATE span_terms SET data = x'ffffffffffffffffffffffff'", READER },
+                { "UPDATE span_terms SET data = x'ffffffffffffffffff01'", READER },
                 { "UPDATE span_terms SET data = x'0502'", READER },
                 { "UPDATE span_terms SET data = x'05ffffffffffffffffffffffff'", READER },
                 /* Terms: in no chunk, in fewer than there are, gone, with an id that is none. */
@@ -153,6 +155,21 @@ static void test_what_is_no_damage_of_a_span_is_answered(void **state) {
                 assert_success(f, ask(f, "glass", &f->failure));
                 fixture_execute(f, "ROLLBACK");
         }
+}
+
+/* Whoever writes remembers the ids of terms. */
+static void test_a_term_that_was_forgotten_is_told(void **state) {
+        struct StoreFixture *f = *state;
+        _cleanup_term_index_ struct TermIndex *index = NULL;
+        const struct IndexedText text = { "t", "[]", "", "a", "felt", 4 };
+
+        assert_success(f, term_index_open(store_database(f->store), &index, &f->failure));
+        assert_success(f, term_index_add(index, 10, 0, &text, &f->failure));
+        assert_success(f, term_index_apply(index, &f->failure));
+        fixture_execute(f, "DELETE FROM terms WHERE term = 'felt'");
+        assert_success(f, term_index_add(index, 11, 0, &text, &f->failure));
+        assert_int_equal(term_index_apply(index, &f->failure), -EBADMSG);
+        assert_int_equal(f->failure.event, EVENT_DATABASE_INVALID);
 }
 
 /* Whatever stands there: an answer or an error. */
@@ -204,6 +221,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 ON_STORE(test_damage_is_told),
                 ON_STORE(test_what_is_no_damage_of_a_span_is_answered),
+                ON_STORE(test_a_term_that_was_forgotten_is_told),
                 ON_STORE(test_any_bytes_do_no_harm),
                 ON_STORE(test_totals_that_are_wrong_do_no_harm),
         };
