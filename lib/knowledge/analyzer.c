@@ -34,6 +34,7 @@ struct Analyzer {
 struct Run {
         struct Analyzer *analyzer;
         enum AnalyzerPurpose purpose;
+        const struct WantedTerms *wanted; /* NULL: all */
         AnalyzerSink sink;
         void *userdata;
         size_t start, end; /* of the word in the text */
@@ -86,12 +87,30 @@ static size_t hash(const char *word, size_t size) {
         return value;
 }
 
+static bool is_letter(char c) {
+        return c >= 'a' && c <= 'z';
+}
+
+void wanted_terms_add(struct WantedTerms *wanted, const char *term, size_t size) {
+        if (size > 0 && is_letter(term[0]))
+                wanted->seconds[term[0] - 'a'] |= size > 1 && is_letter(term[1])
+                        ? UINT32_C(1) << (term[1] - 'a')
+                        : UINT32_MAX;
+}
+
+/* A stem begins with the two letters of its word, if it has two; but there is "die" of "dying". */
+static bool may_be_wanted(const struct WantedTerms *wanted, const char *word) {
+        return !is_letter(word[0]) || !is_letter(word[1]) || word[1] == 'y' ||
+                wanted->seconds[word[0] - 'a'] >> (word[1] - 'a') & 1;
+}
+
 /* A word in lower case. */
 static int hand_out_word(const struct Run *run, const char *word, size_t size) {
         struct Stem *known;
         const sb_symbol *stem;
 
-        if (size < STEM_WORD_MIN || size > STEM_WORD_MAX || !is_lower(word, size))
+        if (size < STEM_WORD_MIN || size > STEM_WORD_MAX ||
+                (run->wanted && !may_be_wanted(run->wanted, word)) || !is_lower(word, size))
                 return hand_out(run, word, size);
         known = &run->analyzer->stems[hash(word, size) % STEMS];
         if (known->word_size != size || memcmp(known->word, word, size) != 0) {
@@ -113,12 +132,27 @@ static int hand_out_word(const struct Run *run, const char *word, size_t size) {
 
 /* Characters. */
 
+/* A table, as nearly all that is asked of a text is this. */
+enum {
+        ASCII_WORD = 1,
+        ASCII_JOINT = 2,
+};
+
+static const uint8_t ascii_classes[256] = {
+        ['a' ... 'z'] = ASCII_WORD,
+        ['A' ... 'Z'] = ASCII_WORD,
+        ['0' ... '9'] = ASCII_WORD,
+        ['_'] = ASCII_JOINT,
+        ['.'] = ASCII_JOINT,
+        ['-'] = ASCII_JOINT,
+};
+
 static bool is_ascii_word(unsigned char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        return ascii_classes[c] == ASCII_WORD;
 }
 
 static bool is_joint(unsigned char c) {
-        return c == '_' || c == '.' || c == '-';
+        return ascii_classes[c] == ASCII_JOINT;
 }
 
 /* Format characters say how a word is written (soft hyphen, joiners, marks of direction), all but
@@ -324,9 +358,7 @@ static size_t find_end(const char *text, size_t size, size_t at, bool *ret_ascii
         return at;
 }
 
-int analyze(struct Analyzer *analyzer, enum AnalyzerPurpose purpose, const char *text, size_t size,
-        AnalyzerSink sink, void *userdata) {
-        struct Run run = { analyzer, purpose, sink, userdata, 0, 0 };
+static int run_over(struct Run *run, const char *text, size_t size) {
         int r = 0;
 
         for (size_t at = 0; r == 0 && at < size;) {
@@ -339,10 +371,32 @@ int analyze(struct Analyzer *analyzer, enum AnalyzerPurpose purpose, const char 
                         at += length > 0 ? length : 1;
                         continue;
                 }
-                run.start = at;
-                run.end = at = find_end(text, size, at, &ascii);
-                r = ascii ? take_ascii(&run, text + run.start, run.end - run.start)
-                          : take_other(&run, text + run.start, run.end - run.start);
+                run->start = at;
+                run->end = at = find_end(text, size, at, &ascii);
+                r = ascii ? take_ascii(run, text + run->start, run->end - run->start)
+                          : take_other(run, text + run->start, run->end - run->start);
         }
         return r;
+}
+
+int analyze(struct Analyzer *analyzer, enum AnalyzerPurpose purpose, const char *text, size_t size,
+        AnalyzerSink sink, void *userdata) {
+        struct Run run = {
+                .analyzer = analyzer, .purpose = purpose, .sink = sink, .userdata = userdata
+        };
+
+        return run_over(&run, text, size);
+}
+
+int analyze_for(struct Analyzer *analyzer, const struct WantedTerms *wanted, const char *text,
+        size_t size, AnalyzerSink sink, void *userdata) {
+        struct Run run = {
+                .analyzer = analyzer,
+                .purpose = ANALYZE_INDEX,
+                .wanted = wanted,
+                .sink = sink,
+                .userdata = userdata,
+        };
+
+        return run_over(&run, text, size);
 }

@@ -43,10 +43,13 @@ static double worth_of(const double *idfs, size_t i) {
 int proximity_bonus(struct Analyzer *analyzer, const struct PromptWords *words, const double *idfs,
         const char *text, size_t size, double *ret_bonus) {
         struct Scan scan = { .words = words };
+        struct WantedTerms wanted = { 0 };
         double bonus = 0;
         int r;
 
-        r = analyze(analyzer, ANALYZE_INDEX, text, size, take_term, &scan);
+        for (size_t i = 0; i < words->n_words; i++)
+                wanted_terms_add(&wanted, words->words[i].term, words->words[i].size);
+        r = analyze_for(analyzer, &wanted, text, size, take_term, &scan);
         if (r < 0)
                 return r;
         for (size_t i = 1; i < words->n_words; i++)

@@ -393,6 +393,62 @@ static void test_a_query_makes_of_a_word_what_the_index_made(void **state) {
                 print_message("No vault in %s: looked at a few words only\n", directory);
 }
 
+/* Where one term is, by all terms of a text and by what is handed out for it alone. */
+struct Places {
+        const char *term;
+        FILE *stream;
+        size_t n;
+};
+
+static int note_place(void *userdata, const char *term, size_t size, size_t start, size_t end) {
+        struct Places *places = userdata;
+
+        (void) end;
+        places->n++;
+        if (strlen(places->term) == size && memcmp(places->term, term, size) == 0)
+                (void) fprintf(places->stream, "%zu at %zu,", places->n, start);
+        return 0;
+}
+
+static char *places_of(const char *term, const char *text, bool only) {
+        struct WantedTerms wanted = { 0 };
+        char *list = NULL;
+        size_t size;
+        struct Places places = { term, open_memstream(&list, &size), 0 };
+
+        wanted_terms_add(&wanted, term, strlen(term));
+        assert_int_equal(only
+                        ? analyze_for(analyzer, &wanted, text, strlen(text), note_place, &places)
+                        : analyze(analyzer, ANALYZE_INDEX, text, strlen(text), note_place, &places),
+                0);
+        (void) fprintf(places.stream, "of %zu", places.n);
+        (void) fclose(places.stream);
+        return list;
+}
+
+static void test_who_looks_for_a_term_finds_it_where_it_is(void **state) {
+        static const char text[] =
+                "Dying skies, lying skis; tying an idly gently early only singly bias. Yes, the "
+                "saying: eyes, oed, aed, ties, ies, us, as, gas. Flows flowing foo_bar p05-x 0x1F "
+                "\u00dcber caf\u00e9s na\u00efve \u5149\u5b66 \u0434\u043e\u043c generously "
+                "communism arsenal herring inning";
+        size_t n;
+        char *terms = terms_of(ANALYZE_INDEX, text, strlen(text), &n), *rest = NULL;
+
+        (void) state;
+        for (char *term = strtok_r(terms, "|", &rest); term; term = strtok_r(NULL, "|", &rest)) {
+                char *all = places_of(term, text, false), *only = places_of(term, text, true);
+
+                assert_string_equal(only, all);
+                assert_non_null(strstr(all, " at "));
+                free(all);
+                free(only);
+                n--;
+        }
+        assert_int_equal(n, 0);
+        free(terms);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_english_words_are_reduced_to_their_stems),
@@ -413,6 +469,7 @@ int main(void) {
                 cmocka_unit_test(test_the_caller_can_end_it),
                 cmocka_unit_test(test_the_place_is_that_of_the_word),
                 cmocka_unit_test(test_a_query_makes_of_a_word_what_the_index_made),
+                cmocka_unit_test(test_who_looks_for_a_term_finds_it_where_it_is),
         };
         return cmocka_run_group_tests(tests, setup, teardown);
 }
