@@ -72,9 +72,13 @@ static int hand_out(const struct Run *run, const char *term, size_t size) {
         return run->sink(run->userdata, term, size, run->start, run->end);
 }
 
+static bool is_letter(char c) {
+        return c >= 'a' && c <= 'z';
+}
+
 static bool is_lower(const char *word, size_t size) {
         for (size_t i = 0; i < size; i++)
-                if (word[i] < 'a' || word[i] > 'z')
+                if (!is_letter(word[i]))
                         return false;
         return true;
 }
@@ -85,10 +89,6 @@ static size_t hash(const char *word, size_t size) {
         for (size_t i = 0; i < size; i++)
                 value = (value ^ (unsigned char) word[i]) * 16777619;
         return value;
-}
-
-static bool is_letter(char c) {
-        return c >= 'a' && c <= 'z';
 }
 
 void wanted_terms_add(struct WantedTerms *wanted, const char *term, size_t size) {
