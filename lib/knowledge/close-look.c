@@ -5,15 +5,8 @@
 #include <stdlib.h>
 
 #include "lib/base/sqlite.h"
-#include "lib/knowledge/posting.h"
 #include "lib/knowledge/proximity.h"
 #include "lib/knowledge/term-index.h"
-
-/* A word of the prompt that the index knows. */
-struct Word {
-        int64_t id;
-        size_t place; /* in the prompt */
-};
 
 struct Look {
         struct IndexReader *reader;
@@ -22,44 +15,36 @@ struct Look {
         struct Failure *failure;
         sqlite3_stmt *content;
         struct Analyzer *analyzer;
-        struct Word sorted[PROMPT_WORDS_MAX]; /* by id */
-        size_t n_sorted;
+
+        struct WeightedTerm terms[PROMPT_WORDS_MAX]; /* words that the index knows, by id … */
+        size_t places[PROMPT_WORDS_MAX];             /* … and where in the prompt each is */
+        size_t n_terms;
 
         double *best; /* the scores that are whole, the highest first, `wanted` at most */
         size_t n_best, wanted;
 };
 
-static int compare_words(const void *a, const void *b) {
-        const struct Word *x = a, *y = b;
-
-        return x->id < y->id ? -1 : x->id > y->id;
-}
-
 static void sort_words(struct Look *look) {
+        const int64_t *words = look->model->words;
+
         for (size_t i = 0; i < look->words->n_words; i++)
-                if (look->model->words[i] != 0)
-                        look->sorted[look->n_sorted++] = (struct Word){ look->model->words[i], i };
-        if (look->n_sorted > 1)
-                qsort(look->sorted, look->n_sorted, sizeof *look->sorted, compare_words);
+                if (words[i] != 0)
+                        look->terms[look->n_terms++] = (struct WeightedTerm){ .id = words[i] };
+        weighted_terms_sort(look->terms, look->n_terms);
+        for (size_t i = 0; i < look->n_terms; i++)
+                while (words[look->places[i]] != look->terms[i].id)
+                        look->places[i]++;
 }
 
 /* The most that the text can get. What a word counts in the vector is what it counts in the text,
  * and more where it is in the title as well. */
 static int find_bound(const struct Look *look, const struct ScoredChunk *candidate, double *ret) {
-        struct PostingReader reader = candidate->vector.terms;
-        unsigned frequencies[PROMPT_WORDS_MAX] = { 0 };
-        struct Posting posting;
-        size_t i = 0;
-        int r = 1;
+        uint8_t found[PROMPT_WORDS_MAX], frequencies[PROMPT_WORDS_MAX] = { 0 };
 
-        while (i < look->n_sorted && (r = posting_read(&reader, &posting)) > 0) {
-                while (i < look->n_sorted && (uint64_t) look->sorted[i].id < posting.key)
-                        i++;
-                for (; i < look->n_sorted && (uint64_t) look->sorted[i].id == posting.key; i++)
-                        frequencies[look->sorted[i].place] = posting.weight;
-        }
-        if (r < 0)
+        if (term_vector_frequencies(&candidate->vector, look->terms, look->n_terms, found) < 0)
                 return term_index_damaged(index_reader_database(look->reader), look->failure);
+        for (size_t i = 0; i < look->n_terms; i++)
+                frequencies[look->places[i]] = found[i];
         *ret = proximity_bound(look->words, look->model->idfs, frequencies);
         return 0;
 }

@@ -13,7 +13,7 @@
 #define TERM_LENGTH_MIN    3 /* bytes */
 #define COMMON_SHARE       4 /* in a quarter of all chunks it is typical of none */
 
-struct Candidate {
+struct TypicalTerm {
         int64_t id;
         unsigned chunks;
         double weight;
@@ -21,17 +21,17 @@ struct Candidate {
 };
 
 /* By id, each once. */
-struct Candidates {
-        struct Candidate *entries;
+struct TypicalTerms {
+        struct TypicalTerm *entries;
         size_t n;
 };
 
-static void candidates_clear(struct Candidates *candidates) {
-        free(candidates->entries);
+static void typical_clear(struct TypicalTerms *typical) {
+        free(typical->entries);
 }
 
 static int compare_weights(const void *a, const void *b) {
-        const struct Candidate *x = a, *y = b;
+        const struct TypicalTerm *x = a, *y = b;
 
         if (x->weight != y->weight)
                 return x->weight > y->weight ? -1 : 1;
@@ -39,11 +39,11 @@ static int compare_weights(const void *a, const void *b) {
 }
 
 /* Merges the terms of a chunk into them. */
-static int merge(struct Candidates *candidates, const struct FeedbackChunk *chunk, double share) {
+static int merge(struct TypicalTerms *typical, const struct FeedbackChunk *chunk, double share) {
         struct PostingReader reader = chunk->vector.terms;
-        const struct Candidate *at = candidates->entries, *end = at + candidates->n;
+        const struct TypicalTerm *at = typical->entries, *end = at + typical->n;
         size_t most = (size_t) (reader.end - reader.at) / POSTING_SIZE_MIN;
-        struct Candidate *entries = reallocarray(NULL, candidates->n + most + 1, sizeof *at);
+        struct TypicalTerm *entries = reallocarray(NULL, typical->n + most + 1, sizeof *at);
         double each = share / (double) (chunk->vector.length > 0 ? chunk->vector.length : 1);
         struct Posting posting;
         size_t n = 0;
@@ -56,72 +56,72 @@ static int merge(struct Candidates *candidates, const struct FeedbackChunk *chun
 
                 while (at < end && at->id < id)
                         entries[n++] = *at++;
-                entries[n] = at < end && at->id == id ? *at++ : (struct Candidate){ .id = id };
+                entries[n] = at < end && at->id == id ? *at++ : (struct TypicalTerm){ .id = id };
                 entries[n].chunks++;
                 entries[n++].weight += each * posting.weight;
         }
         while (at < end)
                 entries[n++] = *at++;
-        free(candidates->entries);
-        *candidates = (struct Candidates){ entries, n };
+        free(typical->entries);
+        *typical = (struct TypicalTerms){ entries, n };
         return r;
 }
 
 /* By how rare they are. Leaves out what is in too few of the chunks, in too many of all, or short.
  */
 static int weigh(
-        struct IndexReader *reader, struct Candidates *candidates, struct Failure *failure) {
+        struct IndexReader *reader, struct TypicalTerms *typical, struct Failure *failure) {
         const struct Bm25 *bm25 = index_reader_bm25(reader);
         size_t kept = 0;
 
-        for (size_t i = 0; i < candidates->n; i++) {
-                struct Candidate *candidate = &candidates->entries[i];
+        for (size_t i = 0; i < typical->n; i++) {
+                struct TypicalTerm *term = &typical->entries[i];
                 struct TermFacts facts;
                 int r;
 
-                if (candidate->chunks < CHUNKS_WITH_IT_MIN)
+                if (term->chunks < CHUNKS_WITH_IT_MIN)
                         continue;
-                r = index_reader_term(reader, candidate->id, &facts, failure);
+                r = index_reader_term(reader, term->id, &facts, failure);
                 if (r < 0)
                         return r;
                 if ((double) facts.chunks * COMMON_SHARE > bm25->chunks ||
                         facts.size < TERM_LENGTH_MIN)
                         continue;
-                candidate->idf = bm25_idf(bm25, facts.chunks);
-                candidate->weight *= candidate->idf;
-                candidates->entries[kept++] = *candidate;
+                term->idf = bm25_idf(bm25, facts.chunks);
+                term->weight *= term->idf;
+                typical->entries[kept++] = *term;
         }
-        candidates->n = kept;
+        typical->n = kept;
         return 0;
 }
 
 /* As many words of weight 1 as the prompt has, in shares. */
-static void mix(struct Candidates *candidates, struct WeightedTerm *terms, size_t *n_terms) {
-        size_t n = *n_terms, n_typical = candidates->n;
+static void mix(struct TypicalTerms *typical, struct WeightedTerm *terms, size_t *n_terms) {
+        size_t n = *n_terms, n_typical = typical->n;
         size_t n_shared = n < FEEDBACK_WORDS_MAX ? n : FEEDBACK_WORDS_MAX;
         double sum = 0, shared = FEEDBACK_SHARE * (double) n_shared;
 
         if (n_typical > 1)
-                qsort(candidates->entries, n_typical, sizeof *candidates->entries, compare_weights);
+                qsort(typical->entries, n_typical, sizeof *typical->entries, compare_weights);
         if (n_typical > FEEDBACK_TERMS_MAX)
                 n_typical = FEEDBACK_TERMS_MAX;
         for (size_t i = 0; i < n_typical; i++)
-                sum += candidates->entries[i].weight;
+                sum += typical->entries[i].weight;
         if (sum <= 0)
                 return;
         for (size_t i = 0; i < n; i++)
                 terms[i].weight *= 1 - shared / (double) n;
         for (size_t i = 0; i < n_typical; i++) {
-                const struct Candidate *typical = &candidates->entries[i];
-                double weight = shared * typical->weight / sum * typical->idf;
+                const struct TypicalTerm *term = &typical->entries[i];
+                double weight = shared * term->weight / sum * term->idf;
                 size_t k = 0;
 
-                while (k < n && terms[k].id != typical->id)
+                while (k < n && terms[k].id != term->id)
                         k++;
                 if (k < n)
                         terms[k].weight += weight;
                 else if (weight > 0)
-                        terms[(*n_terms)++] = (struct WeightedTerm){ typical->id, weight };
+                        terms[(*n_terms)++] = (struct WeightedTerm){ term->id, weight };
         }
         weighted_terms_sort(terms, *n_terms);
 }
@@ -134,22 +134,22 @@ static double odds(const struct FeedbackChunk *chunks, size_t i) {
 
 int feedback_add(struct IndexReader *reader, const struct FeedbackChunk *chunks, size_t n_chunks,
         struct WeightedTerm *terms, size_t *n_terms, struct Failure *failure) {
-        _cleanup_(candidates_clear) struct Candidates candidates = { 0 };
+        _cleanup_(typical_clear) struct TypicalTerms typical = { 0 };
         double sum = 0;
         int r = 0;
 
         for (size_t i = 0; i < n_chunks; i++)
                 sum += odds(chunks, i);
         for (size_t i = 0; i < n_chunks; i++) {
-                r = merge(&candidates, &chunks[i], odds(chunks, i) / sum);
+                r = merge(&typical, &chunks[i], odds(chunks, i) / sum);
                 if (r == -ENOMEM)
                         return failure_out_of_memory(failure);
                 if (r < 0)
                         return term_index_damaged(index_reader_database(reader), failure);
         }
-        r = weigh(reader, &candidates, failure);
+        r = weigh(reader, &typical, failure);
         if (r < 0)
                 return r;
-        mix(&candidates, terms, n_terms);
+        mix(&typical, terms, n_terms);
         return 0;
 }

@@ -196,13 +196,6 @@ static int find_candidates(struct Search *search, size_t top_k) {
 
 /* Whole scores. */
 
-static int score_all(struct Search *search) {
-        return shortlist_score(&search->list, search->model->terms, search->model->n_terms,
-                       &search->model->bm25) < 0
-                ? term_index_damaged(search->db, search->failure)
-                : 0;
-}
-
 static int add_feedback(struct Search *search) {
         struct FeedbackChunk chunks[FEEDBACK_CHUNKS];
         size_t n = 0;
@@ -227,7 +220,8 @@ static int score_with_feedback(struct Search *search) {
         model->first = chunks[0].rank.id;
         r = add_feedback(search);
         if (r >= 0)
-                r = score_all(search);
+                r = shortlist_score(&search->list, search->reader, model->terms, model->n_terms,
+                        search->failure);
         if (r < 0 || chunks[0].rank.id == model->first)
                 return r;
         /* What answers the prompt's own words best may be the one that is wanted: what is typical
@@ -287,8 +281,6 @@ static int rank(struct Search *search, size_t top_k) {
         if (r >= 0)
                 r = shortlist_narrow(&search->list, how_many_to_keep(search, top_k), search->reader,
                         search->model->terms, search->model->n_terms, search->failure);
-        if (r >= 0)
-                r = score_all(search);
         if (r >= 0)
                 r = score_with_feedback(search);
         return r < 0 ? r : add_proximity(search, top_k);

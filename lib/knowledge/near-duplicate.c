@@ -3,6 +3,8 @@
 #include "lib/knowledge/near-duplicate.h"
 
 #include <errno.h>
+#include <string.h>
+#include <sys/auxv.h>
 
 #include "lib/base/utf8.h"
 
@@ -22,7 +24,8 @@ static uint64_t hash_more(uint64_t hash, uint64_t value) {
 static uint64_t hash_end(uint64_t hash) {
         hash = (hash ^ hash >> 33) * UINT64_C(0xff51afd7ed558ccd);
         hash = (hash ^ hash >> 33) * UINT64_C(0xc4ceb9fe1a85ec53);
-        return hash ^ hash >> 33;
+        hash ^= hash >> 33;
+        return hash != 0 ? hash : 1; /* 0 is a free slot */
 }
 
 /* Words. */
@@ -86,50 +89,76 @@ static bool next_word(const char **at, const char *end, struct Word *ret_word) {
         return *at > start;
 }
 
-/* Sets of hashes. */
+/* Sets of hashes: tables at most half full, with a hash in the first free slot from where it
+ * belongs.
+ */
 
-static int compare_hashes(const void *a, const void *b) {
-        uint64_t left = *(const uint64_t *) a, right = *(const uint64_t *) b;
+#define BITS_MIN 6 /* of the number of slots */
 
-        return (left > right) - (left < right);
+static size_t slots_of(const struct HashSet *set) {
+        return set->slots ? (size_t) 1 << set->bits : 0;
 }
 
-static size_t sort_once(uint64_t *hashes, size_t n) {
-        size_t kept = 0;
+/* The slot that has it, or the free one that it would get. */
+static uint64_t *find_slot(const struct HashSet *set, uint64_t hash) {
+        size_t at = (size_t) (hash * set->multiplier >> (64 - set->bits));
 
-        if (n > 0)
-                qsort(hashes, n, sizeof *hashes, compare_hashes);
-        for (size_t i = 0; i < n; i++)
-                if (kept == 0 || hashes[i] != hashes[kept - 1])
-                        hashes[kept++] = hashes[i];
-        return kept;
+        while (set->slots[at] != 0 && set->slots[at] != hash)
+                at = (at + 1) & (slots_of(set) - 1);
+        return &set->slots[at];
 }
 
-static int append(uint64_t **hashes, size_t n, uint64_t hash) {
-        /* Full at each power of two. */
-        if (n == 0 || (n >= 8 && (n & (n - 1)) == 0)) {
-                uint64_t *more = reallocarray(*hashes, n < 8 ? 8 : 2 * n, sizeof *more);
-                if (!more)
-                        return -ENOMEM;
-                *hashes = more;
-        }
-        (*hashes)[n] = hash;
+/* Who writes a text can choose its hashes, but not this number, which the kernel drew: so they
+ * cannot all belong to one place (multiply-shift: Dietzfelbinger et al., A reliable randomized
+ * algorithm for the closest-pair problem, 1997). */
+static uint64_t random_multiplier(void) {
+        uint64_t random;
+
+        memcpy(&random, (const void *) getauxval(AT_RANDOM), sizeof random);
+        return random | 1;
+}
+
+static int grow(struct HashSet *set) {
+        struct HashSet more = {
+                .n = set->n,
+                .bits = set->slots ? set->bits + 1 : BITS_MIN,
+                .multiplier = random_multiplier(),
+        };
+
+        more.slots = calloc((size_t) 1 << more.bits, sizeof *more.slots);
+        if (!more.slots)
+                return -ENOMEM;
+        for (size_t i = 0; i < slots_of(set); i++)
+                if (set->slots[i] != 0)
+                        *find_slot(&more, set->slots[i]) = set->slots[i];
+        free(set->slots);
+        *set = more;
         return 0;
+}
+
+static int add_hash(struct HashSet *set, uint64_t hash) {
+        uint64_t *slot;
+
+        if (set->n == slots_of(set) / 2 && grow(set) < 0)
+                return -ENOMEM;
+        slot = find_slot(set, hash);
+        set->n += *slot == 0;
+        *slot = hash;
+        return 0;
+}
+
+static bool has_hash(const struct HashSet *set, uint64_t hash) {
+        return set->n > 0 && *find_slot(set, hash) != 0;
 }
 
 /* Whether more than `allowed` of the hashes are not among the others. Ends as soon as that is
  * clear, and with texts that have nothing in common it is soon. */
-static bool misses_more(
-        const uint64_t *hashes, size_t n, const uint64_t *others, size_t n_others, size_t allowed) {
-        size_t missed = 0, k = 0;
+static bool misses_more(const struct HashSet *set, const struct HashSet *other, size_t allowed) {
+        size_t missed = 0;
 
-        for (size_t i = 0; i < n; i++) {
-                while (k < n_others && others[k] < hashes[i])
-                        k++;
-                if ((k == n_others || others[k] != hashes[i]) && ++missed > allowed)
-                        return true;
-        }
-        return false;
+        for (size_t i = 0; i < slots_of(set) && missed <= allowed; i++)
+                missed += set->slots[i] != 0 && !has_hash(other, set->slots[i]);
+        return missed > allowed;
 }
 
 static uint64_t shingle(const uint64_t last[SHINGLE_WORDS], size_t n_words) {
@@ -153,38 +182,33 @@ int fingerprint_make(
                 last[n++ % SHINGLE_WORDS] = word.hash;
                 uint64_t hash = shingle(last, n);
 
-                if (n >= SHINGLE_WORDS && hash % one_in == 0 &&
-                        append(&made.shingles, made.n_shingles++, hash) < 0)
+                if (n >= SHINGLE_WORDS && hash % one_in == 0 && add_hash(&made.shingles, hash) < 0)
                         return -ENOMEM;
-                hash = hash_more(before, word.hash);
-                if (word.number && append(&made.numbers, made.n_numbers++, hash) < 0)
+                hash = hash_end(hash_more(before, word.hash));
+                if (word.number && add_hash(&made.numbers, hash) < 0)
                         return -ENOMEM;
                 before = word.hash;
         }
         made.words = hash_end(made.words);
-        made.n_shingles = sort_once(made.shingles, made.n_shingles);
-        made.n_numbers = sort_once(made.numbers, made.n_numbers);
         *ret_fingerprint = made;
         made = (struct Fingerprint){ 0 };
         return 0;
 }
 
 void fingerprint_done(struct Fingerprint *fingerprint) {
-        free(STEAL(fingerprint->shingles));
-        free(STEAL(fingerprint->numbers));
+        free(STEAL(fingerprint->shingles.slots));
+        free(STEAL(fingerprint->numbers.slots));
 }
 
 static size_t misses_allowed(const struct Fingerprint *text) {
-        return text->n_shingles * (100 - SHINGLES_REPEATED) / 100;
+        return text->shingles.n * (100 - SHINGLES_REPEATED) / 100;
 }
 
 bool fingerprint_repeats(const struct Fingerprint *text, const struct Fingerprint *other) {
         if (text->words == other->words)
                 return true;
-        return text->n_shingles > 0 &&
-                !misses_more(text->numbers, text->n_numbers, other->numbers, other->n_numbers, 0) &&
-                !misses_more(text->shingles, text->n_shingles, other->shingles, other->n_shingles,
-                        misses_allowed(text));
+        return text->shingles.n > 0 && !misses_more(&text->numbers, &other->numbers, 0) &&
+                !misses_more(&text->shingles, &other->shingles, misses_allowed(text));
 }
 
 /* Known texts. */
@@ -228,8 +252,9 @@ void known_texts_done(struct KnownTexts *known) {
 void known_texts_add(struct KnownTexts *known, const struct Fingerprint *text) {
         known->texts[known->n++] = text;
         set_seen(known, text->words);
-        for (size_t i = 0; i < text->n_shingles; i++)
-                set_seen(known, text->shingles[i]);
+        for (size_t i = 0; i < slots_of(&text->shingles); i++)
+                if (text->shingles.slots[i] != 0)
+                        set_seen(known, text->shingles.slots[i]);
 }
 
 /* Whether one of them may hold it: no more of its hashes are unseen than one of them may miss. */
@@ -238,9 +263,9 @@ static bool may_hold(const struct KnownTexts *known, const struct Fingerprint *t
 
         if (is_seen(known, text->words))
                 return true;
-        for (size_t i = 0; i < text->n_shingles && unseen <= allowed; i++)
-                unseen += !is_seen(known, text->shingles[i]);
-        return text->n_shingles > 0 && unseen <= allowed;
+        for (size_t i = 0; i < slots_of(&text->shingles) && unseen <= allowed; i++)
+                unseen += text->shingles.slots[i] != 0 && !is_seen(known, text->shingles.slots[i]);
+        return text->shingles.n > 0 && unseen <= allowed;
 }
 
 bool known_texts_hold(const struct KnownTexts *known, const struct Fingerprint *text) {

@@ -30,15 +30,21 @@
 
 /* Of so many bytes in all, each shingle is kept; of n times as many one in n, the same ones in all
  * texts. It bounds memory and time where chunks are tables of megabytes. */
-#define SHINGLES_ALL_BYTES ((uint64_t) (4u << 20))
+#define SHINGLES_ALL_BYTES ((uint64_t) (2u << 20))
+
+/* {0} is empty. */
+struct HashSet {
+        uint64_t *slots; /* 2^bits of them; 0: free */
+        size_t n;        /* that are not */
+        unsigned bits;
+        uint64_t multiplier; /* decides where a hash belongs */
+};
 
 struct Fingerprint {
-        uint64_t words;     /* of all of them */
-        uint64_t *shingles; /* sorted, each once */
-        size_t n_shingles;
-        uint64_t *numbers; /* words with a digit, each with the word before it; sorted, each once:
-                            * a table of torques with another torque in it is another table */
-        size_t n_numbers;
+        uint64_t words; /* of all of them */
+        struct HashSet shingles;
+        struct HashSet numbers; /* words with a digit, each with the word before it: a table of
+                                 * torques with another torque in it is another table */
 };
 
 /* `text` is valid UTF-8; `all_bytes` is the size of all texts that are to be compared. -ENOMEM is

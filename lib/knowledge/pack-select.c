@@ -81,7 +81,7 @@ static int find_fingerprints(struct Selector *selector, size_t *ret_shingles) {
                         &selector->candidates[i].fingerprint);
                 if (r < 0)
                         return r;
-                shingles += selector->candidates[i].fingerprint.n_shingles;
+                shingles += selector->candidates[i].fingerprint.shingles.n;
         }
         *ret_shingles = shingles;
         return 0;

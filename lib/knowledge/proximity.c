@@ -59,7 +59,7 @@ int proximity_bonus(struct Analyzer *analyzer, const struct PromptWords *words, 
 }
 
 double proximity_bound(const struct PromptWords *words, const double *idfs,
-        const unsigned frequencies[static PROMPT_WORDS_MAX]) {
+        const uint8_t frequencies[static PROMPT_WORDS_MAX]) {
         double bound = 0;
 
         for (size_t i = 1; i < words->n_words; i++) {

@@ -7,6 +7,7 @@
  */
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "lib/knowledge/analyzer.h"
 #include "lib/knowledge/prompt-words.h"
@@ -21,4 +22,4 @@ int proximity_bonus(struct Analyzer *analyzer, const struct PromptWords *words, 
 /* The most that proximity_bonus() can be of a text that has each word so often;
  * VECTOR_FREQUENCY_MAX: or more often. */
 double proximity_bound(const struct PromptWords *words, const double *idfs,
-        const unsigned frequencies[static PROMPT_WORDS_MAX]);
+        const uint8_t frequencies[static PROMPT_WORDS_MAX]);

@@ -180,42 +180,64 @@ static int read_spans(struct Shortlist *list, struct IndexReader *reader, struct
         return r;
 }
 
-int shortlist_narrow(struct Shortlist *list, size_t n, struct IndexReader *reader,
-        const struct WeightedTerm *terms, size_t n_terms, struct Failure *failure) {
-        const struct Bm25 *bm25 = index_reader_bm25(reader);
-
-        for (size_t i = 0; i < list->n; i++)
-                if (term_vector_score(&list->chunks[i].vector, bm25->chunk_length, terms, n_terms,
-                            &list->chunks[i].rank.score) < 0)
-                        return term_index_damaged(index_reader_database(reader), failure);
-        shortlist_sort(list);
-        if (list->n > n)
-                list->n = n;
-        return read_spans(list, reader, failure);
-}
-
 /* Scoring. */
 
-static int score_chunk(struct ScoredChunk *chunk, const struct WeightedTerm *terms, size_t n,
+static int score_chunks(struct Shortlist *list, const struct WeightedTerm *terms, size_t n,
         const struct Bm25 *bm25) {
-        double own = 0, alone = 0;
-        int r = term_vector_score(&chunk->vector, bm25->chunk_length, terms, n, &own);
+        int r = 0;
 
-        if (r >= 0 && !chunk->span)
-                r = term_vector_score(&chunk->vector, bm25->span_length, terms, n, &alone);
-        chunk->rank.score = shared_score(own, chunk->span ? chunk->span->score : alone);
+        for (size_t i = 0; r >= 0 && i < list->n; i++)
+                r = term_vector_score(&list->chunks[i].vector, bm25->chunk_length, terms, n,
+                        &list->chunks[i].rank.score);
         return r;
 }
 
-int shortlist_score(struct Shortlist *list, const struct WeightedTerm *terms, size_t n,
+/* To the scores of chunks, those of what stands around them. */
+static int share_spans(struct Shortlist *list, const struct WeightedTerm *terms, size_t n,
         const struct Bm25 *bm25) {
         int r = 0;
 
         for (size_t i = 0; r >= 0 && i < list->n_spans; i++)
                 r = term_vector_score(
                         &list->spans[i].vector, bm25->span_length, terms, n, &list->spans[i].score);
-        for (size_t i = 0; r >= 0 && i < list->n; i++)
-                r = score_chunk(&list->chunks[i], terms, n, bm25);
+        for (size_t i = 0; r >= 0 && i < list->n; i++) {
+                struct ScoredChunk *chunk = &list->chunks[i];
+                double around = chunk->span ? chunk->span->score : 0;
+
+                if (!chunk->span)
+                        r = term_vector_score(&chunk->vector, bm25->span_length, terms, n, &around);
+                chunk->rank.score = shared_score(chunk->rank.score, around);
+        }
         shortlist_sort(list);
         return r;
+}
+
+static int damaged(struct IndexReader *reader, struct Failure *failure) {
+        return term_index_damaged(index_reader_database(reader), failure);
+}
+
+int shortlist_narrow(struct Shortlist *list, size_t n, struct IndexReader *reader,
+        const struct WeightedTerm *terms, size_t n_terms, struct Failure *failure) {
+        const struct Bm25 *bm25 = index_reader_bm25(reader);
+        int r;
+
+        if (score_chunks(list, terms, n_terms, bm25) < 0)
+                return damaged(reader, failure);
+        shortlist_sort(list);
+        if (list->n > n)
+                list->n = n;
+        r = read_spans(list, reader, failure);
+        if (r < 0)
+                return r;
+        return share_spans(list, terms, n_terms, bm25) < 0 ? damaged(reader, failure) : 0;
+}
+
+int shortlist_score(struct Shortlist *list, struct IndexReader *reader,
+        const struct WeightedTerm *terms, size_t n_terms, struct Failure *failure) {
+        const struct Bm25 *bm25 = index_reader_bm25(reader);
+
+        return score_chunks(list, terms, n_terms, bm25) < 0 ||
+                        share_spans(list, terms, n_terms, bm25) < 0
+                ? damaged(reader, failure)
+                : 0;
 }

@@ -53,13 +53,13 @@ struct Shortlist {
 int shortlist_allocate(struct Shortlist *list, size_t n);
 /* The vectors of the `n` chunks. DATABASE_INVALID. */
 int shortlist_read(struct Shortlist *list, struct IndexReader *reader, struct Failure *failure);
-/* Keeps the best `n` by what they say themselves, and reads their spans. `terms` by id.
- * DATABASE_INVALID. */
+/* Keeps the best `n` by what they say themselves, and gives them their whole scores, for which it
+ * reads their spans; the best one is first then. `terms` by id. DATABASE_INVALID. */
 int shortlist_narrow(struct Shortlist *list, size_t n, struct IndexReader *reader,
         const struct WeightedTerm *terms, size_t n_terms, struct Failure *failure);
-/* Whole scores; the best one is first then. -EBADMSG: damaged vectors. */
-int shortlist_score(struct Shortlist *list, const struct WeightedTerm *terms, size_t n,
-        const struct Bm25 *bm25);
+/* Whole scores by other terms, of what was narrowed. DATABASE_INVALID. */
+int shortlist_score(struct Shortlist *list, struct IndexReader *reader,
+        const struct WeightedTerm *terms, size_t n_terms, struct Failure *failure);
 /* The best first; among equals the older id. */
 void shortlist_sort(struct Shortlist *list);
 void shortlist_clear(struct Shortlist *list);

@@ -61,7 +61,7 @@ static void test_what_the_index_does_not_know_is_worth_nothing(void **state) {
         assert_true(fabs(result) < 1e-9);
 }
 
-static double bound(const char *prompt, const unsigned frequencies[static PROMPT_WORDS_MAX]) {
+static double bound(const char *prompt, const uint8_t frequencies[static PROMPT_WORDS_MAX]) {
         _cleanup_prompt_words_ struct PromptWords *words = fixture_words(prompt);
         double idfs[PROMPT_WORDS_MAX];
 
@@ -71,10 +71,9 @@ static double bound(const char *prompt, const unsigned frequencies[static PROMPT
 }
 
 static void test_no_text_gets_more_than_its_words_can(void **state) {
-        const unsigned thrice[PROMPT_WORDS_MAX] = { 1, 3, 1 },
-                       apart[PROMPT_WORDS_MAX] = { 2, 0, 2 },
-                       many_times[PROMPT_WORDS_MAX] = { 1, VECTOR_FREQUENCY_MAX - 1 },
-                       often[PROMPT_WORDS_MAX] = { 1, VECTOR_FREQUENCY_MAX };
+        const uint8_t thrice[PROMPT_WORDS_MAX] = { 1, 3, 1 }, apart[PROMPT_WORDS_MAX] = { 2, 0, 2 },
+                      many_times[PROMPT_WORDS_MAX] = { 1, VECTOR_FREQUENCY_MAX - 1 },
+                      often[PROMPT_WORDS_MAX] = { 1, VECTOR_FREQUENCY_MAX };
         const char *wings = "speed wing, wing wing flow",
                    *many = "speed wing speed wing speed wing";
 
