@@ -20,9 +20,11 @@ static const struct {
         unsigned max_threads;
         unsigned max_queued;
         enum SqliteMode store_mode;
+        bool is_relieved;     /* by a helper, when its threads are held up */
+        uint64_t cache_bytes; /* for all of its threads, without the helper */
 } lanes[LANE_COUNT_] = {
         [LANE_STATE] = { 1, 128, SQLITE_MODE_READ },
-        [LANE_READ] = { 4, 64, SQLITE_MODE_READ },
+        [LANE_READ] = { 4, 64, SQLITE_MODE_READ, true, READ_CACHE },
         [LANE_WRITE] = { 1, 64, SQLITE_MODE_WRITE },
         [LANE_ADMIN] = { 3, 8, SQLITE_MODE_READ },
 };
@@ -35,6 +37,9 @@ struct LaneState {
         unsigned threads, max_threads;
         unsigned idle; /* threads that wait for a job */
         unsigned running;
+        bool has_helper; /* beside the threads */
+        uint64_t taken;  /* jobs so far … */
+        uint64_t before; /* … and when it was looked for those that are held up */
         pthread_cond_t wake;
 };
 
@@ -54,8 +59,8 @@ struct Jobs {
 };
 
 /* A question waits for nothing but a processor, and more readers than these would only share the
- * cache; one more than the first so that a long question does not hold up all. But where servers
- * are asked for vectors, it is them that are waited for. */
+ * cache; a helper sees to it that a long question does not hold up all. But where servers are asked
+ * for vectors, it is them that are waited for. */
 static unsigned readers(const struct Daemon *daemon) {
         const unsigned max = lanes[LANE_READ].max_threads;
         cpu_set_t processors;
@@ -64,7 +69,7 @@ static unsigned readers(const struct Daemon *daemon) {
         if (daemon->vectors || sched_getaffinity(0, sizeof processors, &processors) < 0)
                 return max;
         n = (unsigned) CPU_COUNT(&processors);
-        return n < 2 ? 2 : n > max ? max : n;
+        return n < max ? n : max;
 }
 
 int jobs_new(struct Daemon *daemon, struct Jobs **ret_jobs) {
@@ -127,10 +132,21 @@ struct Jobs *jobs_free(struct Jobs *jobs) {
         return NULL;
 }
 
+/* The next job of the lane, that there is; under the mutex. */
+static struct Job *take_job(struct LaneState *lane) {
+        struct Job *job = lane->head;
+
+        lane->head = job->next;
+        if (!lane->head)
+                lane->tail = &lane->head;
+        lane->queued--;
+        lane->taken++;
+        return job;
+}
+
 /* The next job of the lane, under the mutex. NULL: the thread is no longer needed. */
 static struct Job *wait_for_job(struct LaneState *lane) {
         struct timespec deadline;
-        struct Job *job;
 
         (void) clock_gettime(CLOCK_MONOTONIC, &deadline);
         deadline.tv_sec += IDLE_SECONDS;
@@ -145,12 +161,7 @@ static struct Job *wait_for_job(struct LaneState *lane) {
                 if (r == ETIMEDOUT && !lane->head)
                         return NULL;
         }
-        job = lane->head;
-        lane->head = job->next;
-        if (!lane->head)
-                lane->tail = &lane->head;
-        lane->queued--;
-        return job;
+        return take_job(lane);
 }
 
 /* What libraries keep for a thread goes after it returned, before it is joined: nothing of it may
@@ -171,49 +182,82 @@ static void end_thread(struct Jobs *jobs) {
                 (void) pthread_join(previous, NULL);
 }
 
+static void begin(struct LaneState *lane, struct Worker *worker) {
+        struct Jobs *jobs = lane->jobs;
+
+        worker_init(worker, jobs->daemon, lanes[lane - jobs->lanes].store_mode);
+        (void) pthread_mutex_lock(&jobs->mutex);
+}
+
+/* Under the mutex, but for the time that the job takes. */
+static void run(struct LaneState *lane, struct Job *job, struct Worker *worker) {
+        struct Jobs *jobs = lane->jobs;
+
+        lane->running++;
+        (void) pthread_mutex_unlock(&jobs->mutex);
+        job->run(job, worker);
+        (void) pthread_mutex_lock(&jobs->mutex);
+        lane->running--;
+        job->next = jobs->done;
+        jobs->done = job;
+        (void) eventfd_write(jobs->fd, 1);
+}
+
+static void end(struct LaneState *lane, struct Worker *worker) {
+        (void) pthread_mutex_unlock(&lane->jobs->mutex);
+        worker_clear(worker);
+        (void) malloc_trim(0); /* at rest the daemon is small again */
+        end_thread(lane->jobs);
+}
+
 static void *work(void *userdata) {
         struct LaneState *lane = userdata;
-        struct Jobs *jobs = lane->jobs;
         struct Worker worker;
         struct Job *job;
 
-        worker_init(&worker, jobs->daemon, lanes[lane - jobs->lanes].store_mode);
-        if (lane == &jobs->lanes[LANE_READ])
-                worker.cache_bytes = READ_CACHE / lane->max_threads;
-        (void) pthread_mutex_lock(&jobs->mutex);
-        while ((job = wait_for_job(lane))) {
-                lane->running++;
-                (void) pthread_mutex_unlock(&jobs->mutex);
-                job->run(job, &worker);
-                (void) pthread_mutex_lock(&jobs->mutex);
-                lane->running--;
-                job->next = jobs->done;
-                jobs->done = job;
-                (void) eventfd_write(jobs->fd, 1);
-        }
+        begin(lane, &worker);
+        worker.cache_bytes = lanes[lane - lane->jobs->lanes].cache_bytes / lane->max_threads;
+        while ((job = wait_for_job(lane)))
+                run(lane, job, &worker);
         /* From here on nothing is queued for this thread: who submits starts another. */
         lane->threads--;
-        (void) pthread_mutex_unlock(&jobs->mutex);
+        end(lane, &worker);
+        return NULL;
+}
 
-        worker_clear(&worker);
-        (void) malloc_trim(0); /* at rest the daemon is small again */
+/* As long as nobody else takes a job. */
+static void *help(void *userdata) {
+        struct LaneState *lane = userdata;
+        struct Worker worker;
+        uint64_t taken;
 
-        end_thread(jobs);
+        begin(lane, &worker);
+        for (taken = lane->taken; lane->head && lane->taken == taken; taken++)
+                run(lane, take_job(lane), &worker);
+        lane->has_helper = false;
+        end(lane, &worker);
         return NULL;
 }
 
 /* Under the mutex. */
-static int start_thread(struct LaneState *lane) {
+static int start_thread(struct LaneState *lane, void *(*run_thread)(void *lane)) {
         struct Jobs *jobs = lane->jobs;
         pthread_t thread;
         int error;
 
-        error = pthread_create(&thread, &jobs->attributes, work, lane);
+        error = pthread_create(&thread, &jobs->attributes, run_thread, lane);
         if (error != 0)
                 return -error;
-        lane->threads++;
         jobs->threads++;
         return 0;
+}
+
+static int start_worker(struct LaneState *lane) {
+        int r = start_thread(lane, work);
+
+        if (r >= 0)
+                lane->threads++;
+        return r;
 }
 
 int jobs_submit(struct Jobs *jobs, enum Lane which, struct Job *job) {
@@ -224,17 +268,38 @@ int jobs_submit(struct Jobs *jobs, enum Lane which, struct Job *job) {
         if (lane->queued >= lanes[which].max_queued)
                 r = -EAGAIN;
         else if (lane->idle <= lane->queued && lane->threads < lane->max_threads &&
-                start_thread(lane) < 0 && lane->threads == 0)
+                start_worker(lane) < 0 && lane->threads == 0)
                 r = -EAGAIN;
         if (r >= 0) {
                 job->next = NULL;
                 *lane->tail = job;
                 lane->tail = &job->next;
                 lane->queued++;
+                r = lanes[which].is_relieved && lane->queued > lane->idle;
                 (void) pthread_cond_signal(&lane->wake);
         }
         (void) pthread_mutex_unlock(&jobs->mutex);
         return r;
+}
+
+static bool relieve(struct LaneState *lane) {
+        bool is_held_up = lane->head && lane->taken == lane->before;
+
+        /* Where no thread can be had now, there will be one the next time. */
+        if (is_held_up && !lane->has_helper)
+                lane->has_helper = start_thread(lane, help) >= 0;
+        lane->before = lane->taken;
+        return lane->head;
+}
+
+bool jobs_relieve(struct Jobs *jobs) {
+        bool any = false;
+
+        (void) pthread_mutex_lock(&jobs->mutex);
+        for (size_t i = 0; i < LANE_COUNT_; i++)
+                any = (lanes[i].is_relieved && relieve(&jobs->lanes[i])) || any;
+        (void) pthread_mutex_unlock(&jobs->mutex);
+        return any;
 }
 
 bool jobs_are_in(struct Jobs *jobs, enum Lane which) {

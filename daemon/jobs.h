@@ -33,9 +33,17 @@ struct Jobs *jobs_free(struct Jobs *jobs);
 DEFINE_POINTER_CLEANUP(struct Jobs *, jobs_free)
 #define _cleanup_jobs_ _cleanup_(jobs_freep)
 
-/* The caller keeps the job until jobs_take_done() returned it. -EAGAIN: the lane's queue is full,
- * or no thread could be had. */
+/* The caller keeps the job until jobs_take_done() returned it. Positive: it may have to wait, and
+ * jobs_relieve() is to be called after JOBS_RELIEF_USEC. -EAGAIN: the lane's queue is full, or no
+ * thread could be had. */
 int jobs_submit(struct Jobs *jobs, enum Lane lane, struct Job *job);
+
+#define JOBS_RELIEF_USEC 100000
+
+/* Where jobs wait and none was begun since the last call, all threads of the lane are held up: a
+ * helper is started that takes their place until one of them takes a job again. True: jobs wait;
+ * to be called again after JOBS_RELIEF_USEC. */
+bool jobs_relieve(struct Jobs *jobs);
 
 /* A job of the lane is queued or runs. */
 bool jobs_are_in(struct Jobs *jobs, enum Lane lane);

@@ -37,6 +37,7 @@ struct Server {
         sd_event_source *readable; /* libmicrohttpd's epoll descriptor */
         sd_event_source *again;    /* libmicrohttpd has more to do */
         sd_event_source *tick;     /* while connections are open */
+        sd_event_source *relief;   /* while jobs wait */
         sd_event_source *done;     /* jobs that are done */
 
         /* The answer of LANE_STATE: one for all who ask within STATE_MS. One of them has it made,
@@ -81,13 +82,30 @@ static void resume(struct Peer *peer) {
         MHD_resume_connection(peer->connection);
 }
 
+static void relieve_later(struct Server *server) {
+        (void) sd_event_source_set_time_relative(server->relief, JOBS_RELIEF_USEC);
+        (void) sd_event_source_set_enabled(server->relief, SD_EVENT_ONESHOT);
+}
+
+static int on_relief(sd_event_source *source, uint64_t usec, void *userdata) {
+        struct Server *server = userdata;
+
+        (void) source, (void) usec;
+        if (jobs_relieve(server->jobs))
+                relieve_later(server);
+        return 0;
+}
+
 /* True: the job has it, and the answer comes later. */
 static bool hand_over(struct Server *server, struct Exchange *exchange) {
-        if (jobs_submit(server->jobs, exchange->route->lane, &exchange->job) >= 0)
-                return true;
-        (void) response_problem(&exchange->response, HTTP_UNAVAILABLE, "overloaded",
-                "Too many requests like this one are waiting; try again later");
-        return false;
+        int r = jobs_submit(server->jobs, exchange->route->lane, &exchange->job);
+
+        if (r > 0 && sd_event_source_get_enabled(server->relief, NULL) == 0)
+                relieve_later(server);
+        if (r < 0)
+                (void) response_problem(&exchange->response, HTTP_UNAVAILABLE, "overloaded",
+                        "Too many requests like this one are waiting; try again later");
+        return r >= 0;
 }
 
 /* /health: at full speed, out of what was found out at most a moment ago. */
@@ -396,10 +414,11 @@ static int add_sources(struct Server *server, sd_event *event) {
         if (r >= 0)
                 r = sd_event_add_defer(event, &server->again, on_again, server);
         if (r >= 0)
-                r = sd_event_source_set_enabled(server->again, SD_EVENT_OFF);
-        if (r >= 0)
                 r = sd_event_add_time_relative(
                         event, &server->tick, CLOCK_MONOTONIC, TICK_USEC, 0, on_tick, server);
+        if (r >= 0)
+                r = sd_event_add_time_relative(event, &server->relief, CLOCK_MONOTONIC, 0,
+                        JOBS_RELIEF_USEC / 10, on_relief, server);
         if (r >= 0)
                 r = sd_event_add_io(
                         event, &server->done, jobs_fd(server->jobs), EPOLLIN, on_done, server);
@@ -447,6 +466,7 @@ struct Server *server_free(struct Server *server) {
         (void) sd_event_source_disable_unref(server->readable);
         (void) sd_event_source_disable_unref(server->again);
         (void) sd_event_source_disable_unref(server->tick);
+        (void) sd_event_source_disable_unref(server->relief);
         (void) sd_event_source_disable_unref(server->done);
         (void) jobs_free(server->jobs);
         if (server->http)
