@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Words and vectors together; and what is said where there are no vectors."""
 
+import concurrent.futures
 import re
 import sqlite3
 
@@ -8,6 +9,7 @@ import pytest
 
 from support.wait import wait_until
 
+READERS = 4  # threads of the daemon for questions, where there are vectors
 PROJECTS = [
     {"id": "wheels", "aliases": [], "ingest_roots": [
         {"source": "vault", "subpath": "wheels"}, {"source": "vault", "subpath": "one.md"}]},
@@ -162,6 +164,23 @@ def test_embedding_server_that_is_slow_is_not_waited_for(serve, vectors):
     vectors.embedder.misbehave = vectors.embedder.hang
     reason = lexical(query(serve(), "car"), "vector_timeout")
     assert re.search(r"no answer within \d+ ms", reason)
+
+
+def test_those_who_wait_for_a_server_hold_up_nobody_else(serve, vectors):
+    vectors.configure(vector_timeout_ms=60000)
+    daemon = serve()
+    vectors.embedder.requests.clear()
+    vectors.embedder.misbehave = vectors.embedder.hang
+    with concurrent.futures.ThreadPoolExecutor(READERS) as pool:
+        waiting = [pool.submit(query, daemon, "car") for _ in range(READERS)]
+        try:
+            wait_until(lambda: len(vectors.embedder.requests) == READERS)
+            daemon.get("/projects").expect(200)
+            assert not any(query.done() for query in waiting)
+        finally:
+            vectors.embedder.kill()
+    for each in waiting:
+        lexical(each.result(), "embedding_failed")
 
 
 @pytest.mark.parametrize("name, code", [
