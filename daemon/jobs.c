@@ -198,9 +198,10 @@ static void run(struct LaneState *lane, struct Job *job, struct Worker *worker) 
         job->run(job, worker);
         (void) pthread_mutex_lock(&jobs->mutex);
         lane->running--;
+        if (!jobs->done)
+                (void) eventfd_write(jobs->fd, 1);
         job->next = jobs->done;
         jobs->done = job;
-        (void) eventfd_write(jobs->fd, 1);
 }
 
 static void end(struct LaneState *lane, struct Worker *worker) {
@@ -262,6 +263,7 @@ static int start_worker(struct LaneState *lane) {
 
 int jobs_submit(struct Jobs *jobs, enum Lane which, struct Job *job) {
         struct LaneState *lane = &jobs->lanes[which];
+        bool wake = false;
         int r = 0;
 
         (void) pthread_mutex_lock(&jobs->mutex);
@@ -276,9 +278,11 @@ int jobs_submit(struct Jobs *jobs, enum Lane which, struct Job *job) {
                 lane->tail = &job->next;
                 lane->queued++;
                 r = lanes[which].is_relieved && lane->queued > lane->idle;
-                (void) pthread_cond_signal(&lane->wake);
+                wake = lane->idle > 0;
         }
         (void) pthread_mutex_unlock(&jobs->mutex);
+        if (wake) /* now, as it would have waited for the mutex */
+                (void) pthread_cond_signal(&lane->wake);
         return r;
 }
 

@@ -26,6 +26,8 @@
 #define GATE_SLICE_SECONDS 2
 #define GATE_EXTEND        "EXTEND_TIMEOUT_USEC=30000000\n"
 #define ARENAS_MAX         2
+/* What one request frees the next one needs: the heap is not to shrink and grow in between. */
+#define TRIM_THRESHOLD     (1 << 20)
 
 /* The command line. */
 
@@ -265,6 +267,7 @@ int main(int argc, char *argv[]) {
         int r, status;
 
         (void) mallopt(M_ARENA_MAX, ARENAS_MAX);
+        (void) mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD);
         r = command_prepare(&program, argc, argv, &arguments, &command, &step, &failure);
         if (r >= 0 && step == COMMAND_RUN)
                 r = run(&command, &arguments, started_ms, &failure);
