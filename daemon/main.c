@@ -27,7 +27,7 @@
 #define GATE_EXTEND        "EXTEND_TIMEOUT_USEC=30000000\n"
 #define ARENAS_MAX         2
 /* What one request frees the next one needs: the heap is not to shrink and grow in between. */
-#define TRIM_THRESHOLD     (1 << 20)
+#define TRIM_THRESHOLD (1 << 20)
 
 /* The command line. */
 

@@ -93,7 +93,7 @@ static bool next_word(const char **at, const char *end, struct Word *ret_word) {
  * belongs.
  */
 
-#define BITS_MIN 6 /* of the number of slots */
+#define BITS_MIN 7 /* of the number of slots */
 
 static size_t slots_of(const struct HashSet *set) {
         return set->slots ? (size_t) 1 << set->bits : 0;
@@ -161,11 +161,14 @@ static bool misses_more(const struct HashSet *set, const struct HashSet *other, 
         return missed > allowed;
 }
 
-static uint64_t shingle(const uint64_t last[SHINGLE_WORDS], size_t n_words) {
+/* Of the words before it and this one. */
+static uint64_t next_shingle(uint64_t last[SHINGLE_WORDS], uint64_t word) {
         uint64_t hash = HASH_START;
 
+        memmove(last, last + 1, (SHINGLE_WORDS - 1) * sizeof *last);
+        last[SHINGLE_WORDS - 1] = word;
         for (size_t i = 0; i < SHINGLE_WORDS; i++)
-                hash = hash_more(hash, last[(n_words + i) % SHINGLE_WORDS]);
+                hash = hash_more(hash, last[i]);
         return hash_end(hash);
 }
 
@@ -177,11 +180,10 @@ int fingerprint_make(
         struct Word word;
         const char *end = text + size;
 
-        for (size_t n = 0; next_word(&text, end, &word);) {
-                made.words = hash_more(made.words, word.hash);
-                last[n++ % SHINGLE_WORDS] = word.hash;
-                uint64_t hash = shingle(last, n);
+        for (size_t n = 1; next_word(&text, end, &word); n++) {
+                uint64_t hash = next_shingle(last, word.hash);
 
+                made.words = hash_more(made.words, word.hash);
                 if (n >= SHINGLE_WORDS && hash % one_in == 0 && add_hash(&made.shingles, hash) < 0)
                         return -ENOMEM;
                 hash = hash_end(hash_more(before, word.hash));
