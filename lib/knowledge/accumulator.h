@@ -19,7 +19,8 @@ struct Accumulator *accumulator_free(struct Accumulator *accumulator);
 DEFINE_POINTER_CLEANUP(struct Accumulator *, accumulator_free)
 #define _cleanup_accumulator_ _cleanup_(accumulator_freep)
 
-/* Restricts it to the ids that are named by accumulator_allow() before anything is added. */
+/* Restricts it to the ids (>= 0) that are named by accumulator_allow() before anything is added.
+ */
 void accumulator_restrict(struct Accumulator *accumulator);
 int accumulator_allow(struct Accumulator *accumulator, int64_t id);
 /* The least window >= `from` that has an id which may be added to; INT64_MAX: none. */

@@ -106,9 +106,14 @@ static int restrict_to_project(struct Search *search) {
         if (scope_bind(statement, search->project, 1) < 0)
                 return failure_out_of_memory(search->failure);
         accumulator_restrict(search->sums);
-        while ((code = sqlite3_step(statement)) == SQLITE_ROW)
-                if (accumulator_allow(search->sums, sqlite3_column_int64(statement, 0)) < 0)
+        while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
+                int64_t id = sqlite3_column_int64(statement, 0);
+
+                if (id < 0)
+                        return term_index_damaged(search->db, search->failure);
+                if (accumulator_allow(search->sums, id) < 0)
                         return failure_out_of_memory(search->failure);
+        }
         return code == SQLITE_DONE ? 0 : sqlite_failure(search->db, search->failure, "read chunks");
 }
 

@@ -186,7 +186,8 @@ int fingerprint_make(
                 made.words = hash_more(made.words, word.hash);
                 if (n >= SHINGLE_WORDS && hash % one_in == 0 && add_hash(&made.shingles, hash) < 0)
                         return -ENOMEM;
-                hash = hash_end(hash_more(before, word.hash));
+                /* Which word is which matters, and so the first one is hashed before the second. */
+                hash = hash_end(hash_more(hash_more(HASH_START, before), word.hash));
                 if (word.number && add_hash(&made.numbers, hash) < 0)
                         return -ENOMEM;
                 before = word.hash;

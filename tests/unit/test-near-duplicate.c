@@ -69,6 +69,32 @@ static void test_another_number_is_another_text(void **state) {
         assert_true(repeats(TEXT, TEXT " at 14 Nm"));
 }
 
+/* Lines of the lower and the upper limit of a part, the upper one of line `changed` another one. */
+static char *limits(size_t n, size_t changed, unsigned by) {
+        char *text = malloc(n * 32 + 1), *at = text;
+
+        assert_non_null(text);
+        for (size_t i = 0; i < n; i++)
+                at += snprintf(at, 32, "%zu.%02zu %zu.%02zu mm\n", 19 + i / 100, i % 100,
+                        19 + (i + 1 + (i == changed ? by : 0)) / 100,
+                        (i + 1 + (i == changed ? by : 0)) % 100);
+        return text;
+}
+
+static void test_one_number_of_a_long_table_makes_another_table(void **state) {
+        static const size_t n = 500;
+        _cleanup_free_ char *table = limits(n, n, 0);
+
+        (void) state;
+        for (size_t i = 0; i < n; i += 7)
+                for (unsigned by = 1; by < 9; by++) {
+                        _cleanup_free_ char *other = limits(n, i, by);
+
+                        if (repeats(other, table))
+                                fail_msg("line %zu, %u more, is taken for the same", i, by);
+                }
+}
+
 /* Han, each character another one, so many from `first` on. */
 static char *han(uint32_t first, size_t n) {
         char *text = malloc(3 * n + 1);
@@ -159,6 +185,7 @@ int main(void) {
                 cmocka_unit_test(test_a_word_changed_in_many_makes_no_other_text),
                 cmocka_unit_test(test_a_part_repeats_the_whole_and_not_the_other_way_round),
                 cmocka_unit_test(test_another_number_is_another_text),
+                cmocka_unit_test(test_one_number_of_a_long_table_makes_another_table),
                 cmocka_unit_test(test_scripts_without_blanks_go_by_characters),
                 cmocka_unit_test(test_known_texts_hold_what_any_of_them_does),
                 cmocka_unit_test(test_with_few_shingles_kept_much_is_told_as_with_all),

@@ -28,11 +28,16 @@ static int damage_setup(void **state) {
                 : -1;
 }
 
-static int ask(struct StoreFixture *f, const char *prompt, struct Failure *failure) {
+static int ask_in(struct StoreFixture *f, const struct Project *project, const char *prompt,
+        struct Failure *failure) {
         _cleanup_prompt_words_ struct PromptWords *words = fixture_words(prompt);
         _cleanup_(ranking_done) struct Ranking ranking = { 0 };
 
-        return lexical_rank(store_index_reader(f->store), NULL, words, 10, &ranking, failure);
+        return lexical_rank(store_index_reader(f->store), project, words, 10, &ranking, failure);
+}
+
+static int ask(struct StoreFixture *f, const char *prompt, struct Failure *failure) {
+        return ask_in(f, NULL, prompt, failure);
 }
 
 static int remove_document(struct StoreFixture *f, struct Failure *failure) {
@@ -136,6 +141,17 @@ static void test_damage_is_told(void **state) {
         assert_success(f, remove_document(f, &f->failure));
 }
 
+static void test_a_chunk_of_a_project_that_cannot_be_is_told(void **state) {
+        struct StoreFixture *f = *state;
+        struct IngestRoot root = { .source = (char *) "vault", .subpath = (char *) "" };
+        const struct Project project = { .id = (char *) "p", .roots = &root, .n_roots = 1 };
+
+        assert_success(f, ask_in(f, &project, "glass", &f->failure));
+        fixture_execute(f, "UPDATE chunks SET id = -5 WHERE id = 5");
+        assert_int_equal(ask_in(f, &project, "glass", &f->failure), -EBADMSG);
+        assert_int_equal(f->failure.event, EVENT_DATABASE_INVALID);
+}
+
 /* What could be so: a chunk alone, or a span that says nothing. */
 static void test_what_is_no_damage_of_a_span_is_answered(void **state) {
         struct StoreFixture *f = *state;
@@ -220,6 +236,7 @@ int main(void) {
 #define ON_STORE(test) cmocka_unit_test_setup_teardown(test, damage_setup, fixture_free)
         const struct CMUnitTest tests[] = {
                 ON_STORE(test_damage_is_told),
+                ON_STORE(test_a_chunk_of_a_project_that_cannot_be_is_told),
                 ON_STORE(test_what_is_no_damage_of_a_span_is_answered),
                 ON_STORE(test_a_term_that_was_forgotten_is_told),
                 ON_STORE(test_any_bytes_do_no_harm),
