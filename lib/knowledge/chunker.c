@@ -181,6 +181,18 @@ static int split_inside_line(struct Chunker *chunker, size_t size) {
         return 0;
 }
 
+/* The current line, of what is not split before it is of no use. */
+static int take_together(struct Chunker *chunker, size_t size) {
+        int r = 0;
+
+        if (size > CHUNK_MAX)
+                return split_inside_line(chunker, size);
+        if (chunker->open && chunker->cursor + size - chunker->start > CHUNK_MAX)
+                r = flush(chunker);
+        take_line(chunker, true);
+        return r;
+}
+
 /* Where text may be split, as it is read line by line. */
 struct Seams {
         bool html;
@@ -229,8 +241,7 @@ static int split_line(struct Chunker *chunker, struct Seams *seams, size_t end) 
 
         if (!in_row && content > CHUNK_LINE_MAX)
                 return split_inside_line(chunker, content);
-        take_line(chunker, true);
-        return 0;
+        return take_together(chunker, content);
 }
 
 /* Text up to `end`, split at line ends. */
@@ -277,9 +288,12 @@ static int pack_large_leaf(struct Chunker *chunker, const struct Block *block, s
 
         if (block->kind == BLOCK_CODE) {
                 r = flush_unless_fits(chunker, base + block->own_end);
+                while (r >= 0 && chunker->cursor < base + block->own_end)
+                        r = take_together(chunker,
+                                line_content_size(chunker->text + chunker->cursor,
+                                        base + block->own_end - chunker->cursor));
                 if (r < 0)
                         return r;
-                take_until(chunker, base + block->own_end, true);
         }
         return split_lines(chunker, base + block->end, block->kind == BLOCK_HTML);
 }

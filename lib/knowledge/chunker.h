@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Markdown or plain text → chunks. Pure: no files, no database. Chunks follow the headings, never
- * split a code block or a table row, and hold the text as written.
+ * Markdown or plain text → chunks. Pure: no files, no database. Chunks follow the headings, do
+ * not split a code block or a table row (below CHUNK_MAX), and hold the text as written.
  *
  * Each section, a heading and what follows it up to the next heading of any level, is a chunk of
  * its own; headings inside quotes and lists are text. A heading with nothing but deeper headings
@@ -28,6 +28,10 @@
 /* A single line longer than this is split inside, behind a sentence, else a word, unless it is code
  * or a table row: a chunk that fits into no pack is of no use. All its chunks cite that line. */
 #define CHUNK_LINE_MAX 2700
+
+/* Code and table rows longer than this are split at line ends, a longer line inside: they would fit
+ * into no pack, and be more than one wants to have in memory a thousand times. */
+#define CHUNK_MAX ((size_t) 1 << 20)
 
 /* From this many chunks on headings begin no new ones: what bounds the memory for a file of
  * nothing but headings. */

@@ -209,24 +209,6 @@ static int ask(const struct Operation *operation, struct Vectors *vectors, sqlit
                 vectors, operation, store, prompt, n, directories, &hits->list, &hits->n, failure);
 }
 
-static int add_degraded(struct Retrieval *retrieval, const struct Failure *cause) {
-        size_t n = 0;
-        char **grown;
-
-        while (retrieval->degraded && retrieval->degraded[n])
-                n++;
-        grown = reallocarray(retrieval->degraded, n + 2, sizeof *grown);
-        if (!grown)
-                return -ENOMEM;
-        retrieval->degraded = grown;
-        grown[n + 1] = NULL;
-        if (asprintf(&grown[n], "%s: %s", cause->code ? cause->code : event_code(cause->event),
-                    failure_message(cause)) >= 0)
-                return 0;
-        grown[n] = NULL;
-        return -ENOMEM;
-}
-
 int hybrid_retrieve(const struct Operation *operation, struct Vectors *vectors, struct Store *store,
         const struct Project *project, const char *prompt, size_t top_k,
         struct Retrieval **ret_retrieval, struct Failure *failure) {
@@ -244,7 +226,9 @@ int hybrid_retrieve(const struct Operation *operation, struct Vectors *vectors, 
         free(hits.list);
         if (r < 0)
                 return r;
-        if (asked < 0 && add_degraded(retrieval, &cause) < 0)
+        if (asked < 0 &&
+                retrieval_degrade(retrieval, cause.code ? cause.code : event_code(cause.event),
+                        "%s", failure_message(&cause)) < 0)
                 return failure_out_of_memory(failure);
         *ret_retrieval = STEAL(retrieval);
         return 0;

@@ -188,7 +188,7 @@ int fingerprint_make(
                         return -ENOMEM;
                 /* Which word is which matters, and so the first one is hashed before the second. */
                 hash = hash_end(hash_more(hash_more(HASH_START, before), word.hash));
-                if (word.number && add_hash(&made.numbers, hash) < 0)
+                if (word.number && hash % one_in == 0 && add_hash(&made.numbers, hash) < 0)
                         return -ENOMEM;
                 before = word.hash;
         }

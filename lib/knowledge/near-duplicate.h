@@ -28,8 +28,8 @@
  * an older version. Below it there is something to be lost. */
 #define SHINGLES_REPEATED 80
 
-/* Of so many bytes in all, each shingle is kept; of n times as many one in n, the same ones in all
- * texts. It bounds memory and time where chunks are tables of megabytes. */
+/* Of so many bytes in all, each shingle and number is kept; of n times as many one in n, the same
+ * ones in all texts. It bounds memory and time where chunks are tables of megabytes. */
 #define SHINGLES_ALL_BYTES ((uint64_t) (2u << 20))
 
 /* {0} is empty. */

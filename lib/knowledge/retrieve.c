@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <string.h>
 
 #include "lib/base/sqlite.h"
@@ -122,6 +123,7 @@ static int read_chunks(struct IndexReader *index, const struct Ranking *ranking,
                 .db = index_reader_database(index),
                 .failure = failure,
         };
+        size_t size = 0;
         int r;
 
         r = reader_prepare(&reader, index);
@@ -130,12 +132,19 @@ static int read_chunks(struct IndexReader *index, const struct Ranking *ranking,
         retrieval->chunks = calloc(ranking->n + 1, sizeof *retrieval->chunks);
         if (!retrieval->chunks)
                 return failure_out_of_memory(failure);
-        for (size_t i = 0; i < ranking->n; i++) {
+        for (size_t i = 0; i < ranking->n && size < RETRIEVE_CONTENT_MAX; i++) {
                 retrieval->n_chunks = i + 1;
                 r = read_chunk(&reader, &ranking->best[i], &retrieval->chunks[i]);
                 if (r < 0)
                         return r;
+                size += retrieval->chunks[i].content_size;
         }
+        if (retrieval->n_chunks < ranking->n &&
+                retrieval_degrade(retrieval, "answer_cut",
+                        "the first %zu of %zu chunks have %zu MiB of text, and that is as much as "
+                        "an answer may have",
+                        retrieval->n_chunks, ranking->n, size >> 20) < 0)
+                return failure_out_of_memory(failure);
         return 0;
 }
 
@@ -196,18 +205,6 @@ static int search_within(struct IndexReader *index, const struct Project *projec
         return r;
 }
 
-static int say_cut(struct Retrieval *retrieval) {
-        retrieval->degraded = calloc(2, sizeof *retrieval->degraded);
-        if (!retrieval->degraded ||
-                asprintf(&retrieval->degraded[0],
-                        "prompt_cut: only the first %d different words of the prompt were used",
-                        PROMPT_WORDS_MAX) < 0) {
-                free(STEAL(retrieval->degraded));
-                return -ENOMEM;
-        }
-        return 0;
-}
-
 static int find_words(struct IndexReader *index, const char *prompt, struct PromptWords **ret_words,
         struct Failure *failure) {
         struct Analyzer *analyzer;
@@ -232,7 +229,10 @@ int retrieve_within(struct Store *store, const struct Project *project, const ch
         r = find_words(index, prompt, &words, failure);
         if (r < 0)
                 return r;
-        if (words->cut && say_cut(retrieval) < 0)
+        if (words->cut &&
+                retrieval_degrade(retrieval, "prompt_cut",
+                        "only the first %d different words of the prompt were used",
+                        PROMPT_WORDS_MAX) < 0)
                 return failure_out_of_memory(failure);
         if (words->n_words > 0 || hits) {
                 r = search_within(
@@ -280,6 +280,33 @@ int retrieve_explain(struct Store *store, const struct Project *project, const c
         if (r < 0 || words->n_words == 0)
                 return r;
         return explain(index, project, words, top_k, retrieval, failure);
+}
+
+int retrieval_degrade(struct Retrieval *retrieval, const char *code, const char *format, ...) {
+        _cleanup_free_ char *why = NULL;
+        va_list arguments;
+        size_t n = 0;
+        char **grown;
+        int r;
+
+        va_start(arguments, format);
+        r = vasprintf(&why, format, arguments);
+        va_end(arguments);
+        if (r < 0) {
+                why = NULL;
+                return -ENOMEM;
+        }
+        while (retrieval->degraded && retrieval->degraded[n])
+                n++;
+        grown = reallocarray(retrieval->degraded, n + 2, sizeof *grown);
+        if (!grown)
+                return -ENOMEM;
+        retrieval->degraded = grown;
+        grown[n] = grown[n + 1] = NULL;
+        if (asprintf(&grown[n], "%s: %s", code, why) >= 0)
+                return 0;
+        grown[n] = NULL;
+        return -ENOMEM;
 }
 
 static void free_strings(char **strings) {

@@ -16,6 +16,10 @@
 #define RETRIEVE_TOP_K_MAX     1000
 #define RETRIEVE_TIMEOUT_MS    10000
 
+/* What is found beyond so much text is left out: chunks of megabytes are not what a thousand chunks
+ * are meant to be. */
+#define RETRIEVE_CONTENT_MAX (16u << 20) /* bytes */
+
 struct Chunk {
         int64_t id;
         int64_t document_id;
@@ -38,8 +42,8 @@ struct Retrieval {
         char **degraded;      /* what could not be used, NULL-terminated, or NULL */
         struct Chunk *chunks; /* best first */
         size_t n_chunks;
-        int64_t *
-                stale; /* chunks that the vector store knows and the database does not, or not so */
+        int64_t *stale; /* chunks that the vector store knows, and the database does not, or
+                         * not so */
         size_t n_stale;
 };
 
@@ -58,6 +62,9 @@ int retrieve_within(struct Store *store, const struct Project *project, const ch
  * so: the search is done once more. Chunks that are gone meanwhile stay unexplained. */
 int retrieve_explain(struct Store *store, const struct Project *project, const char *prompt,
         size_t top_k, struct Retrieval *retrieval, struct Failure *failure);
+/* Says what could not be used: `code` and why. -ENOMEM. */
+int retrieval_degrade(struct Retrieval *retrieval, const char *code, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
 struct Retrieval *retrieval_free(struct Retrieval *retrieval);
 DEFINE_POINTER_CLEANUP(struct Retrieval *, retrieval_free)
 #define _cleanup_retrieval_ _cleanup_(retrieval_freep)

@@ -94,6 +94,36 @@ static void test_code_blocks_are_never_split(void **state) {
         expect_whole_code("- a\n  - b\n", "    > ~~~\n", "    > deep\n", "    > ~~~");
 }
 
+/* Some 5 MB, of which no chunk is much too small either. */
+static void expect_pieces(const char *opening, const char *unit, size_t n, const char *closing) {
+        _cleanup_free_ char *units = repeat(unit, n), *text = NULL;
+
+        assert_true(asprintf(&text, "%s%s%s", opening, units, closing) > 0);
+        _cleanup_document_text_ struct DocumentText *document =
+                chunk_bytes(text, strlen(text), DOCUMENT_MARKDOWN);
+        size_t sum = 0;
+
+        assert_true(document->n_chunks > 1);
+        for (size_t i = 0; i < document->n_chunks; i++) {
+                assert_true(document->chunks[i].size <= CHUNK_MAX);
+                sum += document->chunks[i].size;
+                if (i > 0)
+                        assert_true(document->chunks[i].text >
+                                document->chunks[i - 1].text + document->chunks[i - 1].size - 1);
+        }
+        assert_true(
+                sum + document->n_chunks * 8 >= strlen(text)); /* but for line ends and blanks */
+}
+
+static void test_what_fits_into_no_pack_is_split_whatever_it_is(void **state) {
+        (void) state;
+        expect_pieces("```\n", "a line of a log 12 13 14\n", 200000, "```\n");
+        expect_pieces("```\n", "a word of an endless line ", 200000, "\n```\n");
+        expect_pieces("", "    indented code, 12 13 14\n", 200000, "");
+        expect_pieces("| a | b |\n|---|---|\n| ", "cell of a row ", 400000, " | b |\n");
+        expect_pieces("<table>\n<tr>\n", "<td>cell of one row\n", 250000, "</tr>\n</table>\n");
+}
+
 static void test_an_open_code_block_goes_to_the_end(void **state) {
         (void) state;
         _cleanup_free_ char *body = repeat("line\n\n", 2000);
@@ -296,6 +326,7 @@ int main(void) {
                 cmocka_unit_test(test_a_long_list_is_split_between_its_items),
                 cmocka_unit_test(test_headings_in_long_quotes_and_lists_are_text),
                 cmocka_unit_test(test_code_blocks_are_never_split),
+                cmocka_unit_test(test_what_fits_into_no_pack_is_split_whatever_it_is),
                 cmocka_unit_test(test_an_open_code_block_goes_to_the_end),
                 cmocka_unit_test(test_a_heading_stays_with_code_that_is_too_long),
                 cmocka_unit_test(test_table_rows_are_never_split),

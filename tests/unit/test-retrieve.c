@@ -223,6 +223,27 @@ static void test_a_prompt_that_was_cut_says_so(void **state) {
         assert_null(retrieval->degraded[1]);
 }
 
+static void test_an_answer_has_no_more_text_than_it_may(void **state) {
+        struct StoreFixture *f = *state;
+        static const size_t size = RETRIEVE_CONTENT_MAX / 3;
+        _cleanup_free_ char *content = malloc(size + 1);
+
+        assert_non_null(content);
+        memset(content, '.', size);
+        memcpy(content, "needle", 6);
+        content[size] = '\0';
+        for (char name[] = "a.md"; name[0] <= 'e'; name[0]++)
+                add(f, vault, name, content);
+        _cleanup_retrieval_ struct Retrieval *retrieval = ask(f, "needle");
+
+        assert_int_equal(retrieval->n_chunks, 4);
+        assert_int_equal(retrieval->candidates, 5);
+        assert_string_equal(retrieval->degraded[0],
+                "answer_cut: the first 4 of 5 chunks have 21 MiB of text, and that is as much as "
+                "an answer may have");
+        assert_null(retrieval->degraded[1]);
+}
+
 static void test_a_search_that_takes_too_long_is_given_up(void **state) {
         struct StoreFixture *f = *state;
         struct Retrieval *retrieval = NULL;
@@ -299,6 +320,7 @@ int main(void) {
                 ON_STORE(test_equal_chunks_come_in_the_order_of_their_ids),
                 ON_STORE(test_a_project_sees_only_what_is_below_its_roots),
                 ON_STORE(test_a_prompt_that_was_cut_says_so),
+                ON_STORE(test_an_answer_has_no_more_text_than_it_may),
                 ON_STORE(test_a_search_that_takes_too_long_is_given_up),
                 ON_STORE(test_a_damaged_index_is_a_failure_not_an_empty_answer),
                 ON_STORE(test_an_index_that_knows_more_than_there_is_fails),
