@@ -13,6 +13,10 @@
 #include "lib/knowledge/hybrid.h"
 #include "lib/knowledge/pack.h"
 
+/* Where nothing says how many chunks a pack is to be made of, four times as many are looked for as
+ * long as all that was found is in it and more than a quarter of it is empty, up to so many. */
+#define PACK_CHUNKS_MAX 160
+
 /* What both ask for. */
 struct Question {
         uint64_t started_ms;
@@ -20,6 +24,7 @@ struct Question {
         const char *prompt;
         const char *project_name; /* as asked for; NULL: everything */
         uint64_t top_k;
+        bool is_open; /* it said nothing of top_k */
         uint64_t budget;
         bool explain;
         struct RegistryView *view; /* NULL where no project was asked for */
@@ -60,24 +65,36 @@ static int parse(
         return field_flag(question->fields, "explain", &question->explain, response);
 }
 
-/* A project that is not known is never a search over everything. */
+static int ask(struct Worker *worker, const struct Request *request, struct Question *question,
+        struct Response *response) {
+        int r;
+
+        question->started_ms = monotonic_ms();
+        question->budget = PACK_BUDGET_DEFAULT;
+        r = parse(request, question, response);
+        if (r < 0)
+                return r;
+        question->is_open = question->top_k == 0;
+        if (question->is_open)
+                question->top_k = RETRIEVE_TOP_K_DEFAULT;
+        if (!question->project_name)
+                return 0;
+        /* One that is not known is never a search over everything. */
+        r = worker_registry(worker, &question->view, &question->stale, response);
+        return r < 0 ? r
+                     : worker_project(question->view->registry, question->project_name,
+                               &question->project, response);
+}
+
 static int find(struct Worker *worker, struct Question *question, struct Response *response) {
         _cleanup_failure_ struct Failure failure = { 0 };
         struct Operation operation = worker_operation(worker);
         struct Store *store;
-        int r;
+        int r = worker_store(worker, &store, response);
 
-        if (question->project_name) {
-                r = worker_registry(worker, &question->view, &question->stale, response);
-                if (r >= 0)
-                        r = worker_project(question->view->registry, question->project_name,
-                                &question->project, response);
-                if (r < 0)
-                        return r;
-        }
-        r = worker_store(worker, &store, response);
         if (r < 0)
                 return r;
+        question->retrieval = retrieval_free(question->retrieval);
         r = hybrid_retrieve(&operation, worker->daemon->vectors, store, question->project,
                 question->prompt, (size_t) question->top_k, &question->retrieval, &failure);
         if (r >= 0 && question->explain)
@@ -86,15 +103,37 @@ static int find(struct Worker *worker, struct Question *question, struct Respons
         return r < 0 ? response_failure(response, &failure) : 0;
 }
 
-static int ask(struct Worker *worker, const struct Request *request, struct Question *question,
-        struct Response *response) {
-        int r;
+static bool wants_more(const struct Question *question, const struct Pack *pack) {
+        const struct Retrieval *retrieval = question->retrieval;
 
-        question->started_ms = monotonic_ms();
-        question->top_k = RETRIEVE_TOP_K_DEFAULT;
-        question->budget = PACK_BUDGET_DEFAULT;
-        r = parse(request, question, response);
-        return r < 0 ? r : find(worker, question, response);
+        if (!question->is_open || question->top_k >= PACK_CHUNKS_MAX ||
+                retrieval->n_chunks < question->top_k ||
+                pack->total_chars > question->budget - question->budget / 4)
+                return false;
+        for (size_t i = 0; i < retrieval->n_chunks; i++)
+                if (pack->selection->decisions[i] == PACK_DROPPED_BUDGET)
+                        return false;
+        return true;
+}
+
+static int build(struct Worker *worker, struct Question *question, struct Pack **ret_pack,
+        struct Response *response) {
+        const char *project_id = question->project ? question->project->id : NULL;
+
+        for (;; question->top_k *= 4) {
+                _cleanup_pack_ struct Pack *pack = NULL;
+                int r = find(worker, question, response);
+
+                if (r < 0)
+                        return r;
+                if (pack_build(question->retrieval, project_id, question->prompt, question->budget,
+                            &pack) < 0)
+                        return response_out_of_memory(response);
+                if (!wants_more(question, pack)) {
+                        *ret_pack = STEAL(pack);
+                        return 0;
+                }
+        }
 }
 
 /* Answers. A member that memory ran out for is null, and the next allocation fails as well: whoever
@@ -249,7 +288,7 @@ void handle_query(struct Worker *worker, const struct Request *request, struct R
         _cleanup_(question_clear) struct Question question = { 0 };
         json_object *object;
 
-        if (ask(worker, request, &question, response) < 0)
+        if (ask(worker, request, &question, response) < 0 || find(worker, &question, response) < 0)
                 return;
         object = json_object_new_object();
         if (object) {
@@ -266,13 +305,9 @@ void handle_context_build(
         _cleanup_pack_ struct Pack *pack = NULL;
         json_object *object;
 
-        if (ask(worker, request, &question, response) < 0)
+        if (ask(worker, request, &question, response) < 0 ||
+                build(worker, &question, &pack, response) < 0)
                 return;
-        if (pack_build(question.retrieval, question.project ? question.project->id : NULL,
-                    question.prompt, question.budget, &pack) < 0) {
-                (void) response_out_of_memory(response);
-                return;
-        }
         object = json_object_new_object();
         if (object) {
                 document_add(object, "formatted_context", document_text(pack->formatted_context));

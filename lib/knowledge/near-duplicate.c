@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <unictype.h>
 
 #include "lib/base/utf8.h"
 
@@ -54,9 +55,10 @@ static bool stands_alone(uint32_t character) {
         return false;
 }
 
+/* Of any script, and of those of fractions, powers and lists. */
 static bool is_digit(uint32_t character) {
-        return (character >= '0' && character <= '9') ||
-                (character >= 0xff10 && character <= 0xff19);
+        return character < 0x80 ? character >= '0' && character <= '9'
+                                : uc_is_general_category(character, UC_CATEGORY_N);
 }
 
 struct Word {
@@ -176,8 +178,7 @@ int fingerprint_make(
         const char *text, size_t size, uint64_t all_bytes, struct Fingerprint *ret_fingerprint) {
         _cleanup_fingerprint_ struct Fingerprint made = { .words = HASH_START };
         uint64_t last[SHINGLE_WORDS] = { 0 }, one_in = 1 + all_bytes / SHINGLES_ALL_BYTES;
-        uint64_t before = 0;
-        struct Word word;
+        struct Word word, before = { 0 };
         const char *end = text + size;
 
         for (size_t n = 1; next_word(&text, end, &word); n++) {
@@ -187,10 +188,11 @@ int fingerprint_make(
                 if (n >= SHINGLE_WORDS && hash % one_in == 0 && add_hash(&made.shingles, hash) < 0)
                         return -ENOMEM;
                 /* Which word is which matters, and so the first one is hashed before the second. */
-                hash = hash_end(hash_more(hash_more(HASH_START, before), word.hash));
-                if (word.number && hash % one_in == 0 && add_hash(&made.numbers, hash) < 0)
+                hash = hash_end(hash_more(hash_more(HASH_START, before.hash), word.hash));
+                if ((word.number || before.number) && hash % one_in == 0 &&
+                        add_hash(&made.numbers, hash) < 0)
                         return -ENOMEM;
-                before = word.hash;
+                before = word;
         }
         made.words = hash_end(made.words);
         *ret_fingerprint = made;

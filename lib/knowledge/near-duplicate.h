@@ -43,8 +43,9 @@ struct HashSet {
 struct Fingerprint {
         uint64_t words; /* of all of them */
         struct HashSet shingles;
-        struct HashSet numbers; /* words with a digit, each with the word before it: a table of
-                                 * torques with another torque in it is another table */
+        struct HashSet numbers; /* words with a digit, each with the word before it and the one
+                                 * behind it: a table of torques with another torque in it, or with
+                                 * another unit, is another table */
 };
 
 /* `text` is valid UTF-8; `all_bytes` is the size of all texts that are to be compared. -ENOMEM is

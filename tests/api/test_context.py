@@ -35,9 +35,10 @@ def check(root, daemon, pack, **fields):
     assert pack["total_chars"] == len(pack["formatted_context"]) <= pack["budget"]
     assert pack["budget_remaining"] == pack["budget"] - pack["total_chars"]
     assert pack["chunks_used"] == len(pack["chunks"])
-    found = daemon.post("/query", {"prompt": PROMPT, **fields}).expect(200).json
     told = [chunk_id for chunk in pack["chunks"] for chunk_id in chunk["chunk_ids"]]
     told += [dropped["chunk_id"] for dropped in pack["dropped"]]
+    depth = next(depth for depth in (10, 40, 160) if len(told) <= depth)
+    found = daemon.post("/query", {"prompt": PROMPT, "top_k": depth, **fields}).expect(200).json
     assert sorted(told) == sorted(chunk["chunk_id"] for chunk in found["chunks"])
     ranks = {chunk["chunk_id"]: rank for rank, chunk in enumerate(found["chunks"])}
     best = [chunk["chunk_id"] for chunk in pack["chunks"]]
@@ -76,6 +77,27 @@ def test_a_long_document_leaves_room_for_the_others(bottles, daemon):
     files = {chunk["source_file"].rpartition("/")[2] for chunk in pack["chunks"]}
     assert {"long.md", "flat.md", "polisher.md"} < files
     assert {dropped["reason"] for dropped in pack["dropped"]} == {"budget", "duplicate"}
+
+
+def test_duplicates_and_a_long_document_leave_no_room_empty(filled, daemon):
+    for number in range(20):
+        filled.write(f"sources/vault/copies/{number}.md", "# Drift\n\nThe gyroscope drifts.\n")
+    filled.write("sources/vault/long.md", "".join(
+        f"# Part {name}\n\nA gyroscope and its drift, {name}.\n\n" for name in "abcdefghijklmnopq"))
+    for name in ("Ann", "Ben", "Cay"):
+        filled.write(f"sources/vault/by/{name}.md",
+                     f"# {name}\n\nWhat {name} says of drift, at the "
+                     "end of a note on many other things that nobody looks for here.\n")
+    daemon.post("/ingest").expect(200)
+
+    question = {"prompt": "gyroscope drift", "budget": 3000}
+    pack = daemon.post("/context/build", question).expect(200).json
+    files = {chunk["source_file"].rpartition("/")[2] for chunk in pack["chunks"]}
+    assert {"long.md", "Ann.md", "Ben.md", "Cay.md"} < files
+    assert [dropped["reason"] for dropped in pack["dropped"]] == ["duplicate"] * 19
+    # Who says how many has no more of them.
+    pack = daemon.post("/context/build", {**question, "top_k": 10}).expect(200).json
+    assert sum(len(chunk["chunk_ids"]) for chunk in pack["chunks"]) + len(pack["dropped"]) == 10
 
 
 @pytest.mark.parametrize("budget", [1, 60, 200, 400, 700, 1000, 1500, 2000, 3000, 8000, 1000000])

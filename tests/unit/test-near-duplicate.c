@@ -66,6 +66,10 @@ static void test_another_number_is_another_text(void **state) {
         assert_true(repeats(TEXT " at 12 Nm", TEXT " at 12 Nm"));
         assert_false(repeats(TEXT " at 12 Nm", TEXT " at 14 Nm"));
         assert_false(repeats(TEXT " A 12 B 14", TEXT " A 14 B 12"));
+        assert_false(repeats(TEXT " at 12 Nm", TEXT " at 12 mNm"));
+        assert_false(repeats("12 Nm " TEXT, "14 Nm " TEXT));
+        assert_false(repeats(TEXT " at \xd9\xa4\xd9\xa2", TEXT " at \xd9\xa4\xd9\xa3")); /* ٤٢ */
+        assert_false(repeats(TEXT " at \xc2\xbd", TEXT " at \xc2\xbc"));                 /* ½ */
         assert_true(repeats(TEXT, TEXT " at 14 Nm"));
 }
 
