@@ -83,20 +83,21 @@ static void keep_best(struct Look *look, double score) {
 }
 
 static int look_at(struct Look *look, struct ScoredChunk *candidate) {
-        double *score = &candidate->rank.score, bonus = 0, bound = 0;
+        struct Rank *rank = &candidate->rank;
+        double bound = 0;
         int r = find_bound(look, candidate, &bound);
 
         if (r < 0)
                 return r;
-        if (look->n_best == look->wanted && *score + bound < look->best[look->wanted - 1])
+        if (look->n_best == look->wanted && rank->score + bound < look->best[look->wanted - 1])
                 return 0;
         if (bound > 0) {
-                r = read_bonus(look, candidate->rank.id, &bonus);
+                r = read_bonus(look, rank->id, &rank->proximity);
                 if (r < 0)
                         return r;
         }
-        *score += bonus;
-        keep_best(look, *score);
+        rank->score += rank->proximity;
+        keep_best(look, rank->score);
         return 0;
 }
 

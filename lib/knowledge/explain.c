@@ -7,7 +7,6 @@
 
 #include "lib/base/sqlite.h"
 #include "lib/knowledge/posting.h"
-#include "lib/knowledge/proximity.h"
 #include "lib/knowledge/term-index.h"
 
 struct Explanation *explanation_free(struct Explanation *explanation) {
@@ -128,20 +127,17 @@ static int explain_terms(struct IndexReader *reader, const struct LexicalModel *
         return 0;
 }
 
-static int explain_proximity(struct IndexReader *reader, const struct LexicalModel *model,
-        const struct PromptWords *words, const char *text, size_t size,
-        struct Explanation *explanation) {
-        struct Analyzer *analyzer;
-        int r = index_reader_analyzer(reader, &analyzer);
-
-        return r < 0 ? r
-                     : proximity_bonus(
-                               analyzer, words, model->idfs, text, size, &explanation->proximity);
+/* What the ranking gave it, which looks at the best only. */
+static double proximity_of(const struct Ranking *ranking, int64_t chunk) {
+        for (size_t i = 0; i < ranking->n; i++)
+                if (ranking->best[i].id == chunk)
+                        return ranking->best[i].proximity;
+        return 0;
 }
 
-int explain_chunk(struct IndexReader *reader, const struct LexicalModel *model,
-        const struct PromptWords *words, int64_t chunk, const char *text, size_t size,
+int explain_chunk(struct IndexReader *reader, const struct Ranking *ranking, int64_t chunk,
         struct Explanation **ret_explanation, struct Failure *failure) {
+        const struct LexicalModel *model = ranking->model;
         sqlite3_stmt *vector _cleanup_reset_ = NULL;
         _cleanup_explanation_ struct Explanation *explanation = calloc(1, sizeof *explanation);
         struct Content content;
@@ -170,8 +166,7 @@ int explain_chunk(struct IndexReader *reader, const struct LexicalModel *model,
                 r = explain_terms(reader, model, &content, explanation, failure);
         if (r < 0)
                 return r;
-        if (explain_proximity(reader, model, words, text, size, explanation) < 0)
-                return failure_out_of_memory(failure);
+        explanation->proximity = proximity_of(ranking, chunk);
         explanation->lead = chunk == model->first ? model->lead : 0;
         if (explanation->n_terms > 1)
                 qsort(explanation->terms, explanation->n_terms, sizeof *explanation->terms,

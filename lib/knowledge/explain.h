@@ -25,10 +25,8 @@ struct Explanation {
         double lead;      /* for being the best one without feedback */
 };
 
-/* `text` is that of the chunk. *ret_explanation is NULL when the index does not know it (any more).
- * DATABASE_INVALID. */
-int explain_chunk(struct IndexReader *reader, const struct LexicalModel *model,
-        const struct PromptWords *words, int64_t chunk, const char *text, size_t size,
+/* *ret_explanation is NULL when the index does not know the chunk (any more). DATABASE_INVALID. */
+int explain_chunk(struct IndexReader *reader, const struct Ranking *ranking, int64_t chunk,
         struct Explanation **ret_explanation, struct Failure *failure);
 struct Explanation *explanation_free(struct Explanation *explanation);
 DEFINE_POINTER_CLEANUP(struct Explanation *, explanation_free)

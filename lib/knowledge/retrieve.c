@@ -261,12 +261,9 @@ static int explain(struct IndexReader *index, const struct Project *project,
         r = sqlite_execute(db, "BEGIN", failure);
         if (r >= 0)
                 r = lexical_rank(index, project, words, top_k, &ranking, failure);
-        for (size_t i = 0; r >= 0 && i < retrieval->n_chunks; i++) {
-                struct Chunk *chunk = &retrieval->chunks[i];
-
-                r = explain_chunk(index, ranking.model, words, chunk->id, chunk->content,
-                        chunk->content_size, &chunk->explanation, failure);
-        }
+        for (size_t i = 0; r >= 0 && i < retrieval->n_chunks; i++)
+                r = explain_chunk(index, &ranking, retrieval->chunks[i].id,
+                        &retrieval->chunks[i].explanation, failure);
         return r;
 }
 

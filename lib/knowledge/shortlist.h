@@ -16,7 +16,8 @@
 
 struct Rank {
         int64_t id;
-        double score; /* larger is better */
+        double score;     /* larger is better */
+        double proximity; /* so much of it is for words that stand together (close-look.h) */
 };
 
 struct ScoredChunk {

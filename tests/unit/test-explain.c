@@ -25,27 +25,23 @@ static int explain_setup(void **state) {
         return 0;
 }
 
-static struct Ranking rank(struct StoreFixture *f, const struct PromptWords *words) {
+static struct Ranking rank_more(
+        struct StoreFixture *f, const struct PromptWords *words, size_t top_k) {
         struct Ranking ranking = { 0 };
 
         assert_success(f,
-                lexical_rank(store_index_reader(f->store), NULL, words, 10, &ranking, &f->failure));
+                lexical_rank(
+                        store_index_reader(f->store), NULL, words, top_k, &ranking, &f->failure));
         return ranking;
 }
 
-static int explain(struct StoreFixture *f, const struct Ranking *ranking,
-        const struct PromptWords *words, int64_t chunk, struct Explanation **ret,
-        struct Failure *failure) {
-        char *sql =
-                sqlite3_mprintf("SELECT content FROM chunks WHERE id = %lld", (long long) chunk);
-        _cleanup_statement_ sqlite3_stmt *content = NULL;
+static struct Ranking rank(struct StoreFixture *f, const struct PromptWords *words) {
+        return rank_more(f, words, 10);
+}
 
-        assert_success(f, sqlite_prepare(store_database(f->store), sql, &content, &f->failure));
-        sqlite3_free(sql);
-        assert_int_equal(sqlite3_step(content), SQLITE_ROW);
-        return explain_chunk(store_index_reader(f->store), ranking->model, words, chunk,
-                (const char *) sqlite3_column_text(content, 0),
-                (size_t) sqlite3_column_bytes(content, 0), ret, failure);
+static int explain(struct StoreFixture *f, const struct Ranking *ranking, int64_t chunk,
+        struct Explanation **ret, struct Failure *failure) {
+        return explain_chunk(store_index_reader(f->store), ranking, chunk, ret, failure);
 }
 
 static const struct TermScore *find(const struct Explanation *explanation, const char *term) {
@@ -56,13 +52,13 @@ static const struct TermScore *find(const struct Explanation *explanation, const
 }
 
 /* Returns whether one of the terms is typical. */
-static bool assert_sum(struct StoreFixture *f, const struct Ranking *ranking,
-        const struct PromptWords *words, const struct Rank *rank) {
+static bool assert_sum(
+        struct StoreFixture *f, const struct Ranking *ranking, const struct Rank *rank) {
         _cleanup_explanation_ struct Explanation *explanation = NULL;
         bool with_typical = false;
         double sum;
 
-        assert_success(f, explain(f, ranking, words, rank->id, &explanation, &f->failure));
+        assert_success(f, explain(f, ranking, rank->id, &explanation, &f->failure));
         sum = explanation->proximity + explanation->lead;
         assert_true(explanation->lead ==
                 (rank->id == ranking->model->first ? ranking->model->lead : 0));
@@ -86,8 +82,25 @@ static void test_what_is_told_sums_to_the_score(void **state) {
 
         assert_int_equal(ranking.n, 4);
         for (size_t i = 0; i < ranking.n; i++)
-                with_typical |= assert_sum(f, &ranking, words, &ranking.best[i]);
+                with_typical |= assert_sum(f, &ranking, &ranking.best[i]);
         assert_true(with_typical);
+}
+
+static void test_the_sum_is_right_where_nobody_looked_for_words_that_stand_together(void **state) {
+        struct StoreFixture *f = *state;
+        _cleanup_prompt_words_ struct PromptWords *words = fixture_words("wind lens");
+        size_t without = 0;
+
+        for (int i = 0; i < 200; i++)
+                (void) fixture_add_chunk(f, 1, "t", "[]", "wind lens");
+        _cleanup_(ranking_done) struct Ranking ranking = rank_more(f, words, 100);
+
+        assert_int_equal(ranking.n, 100);
+        for (size_t i = 0; i < ranking.n; i++) {
+                (void) assert_sum(f, &ranking, &ranking.best[i]);
+                without += ranking.best[i].proximity == 0;
+        }
+        assert_in_range(without, 1, 99);
 }
 
 static void test_a_lead_is_part_of_the_sum(void **state) {
@@ -103,7 +116,7 @@ static void test_a_lead_is_part_of_the_sum(void **state) {
         assert_true(ranking.model->lead > 0);
         assert_int_equal(ranking.best[0].id, ranking.model->first);
         for (size_t i = 0; i < ranking.n; i++)
-                (void) assert_sum(f, &ranking, words, &ranking.best[i]);
+                (void) assert_sum(f, &ranking, &ranking.best[i]);
 }
 
 static void test_a_term_of_a_neighbour_counts_by_the_span(void **state) {
@@ -112,7 +125,7 @@ static void test_a_term_of_a_neighbour_counts_by_the_span(void **state) {
         _cleanup_(ranking_done) struct Ranking ranking = rank(f, words);
         _cleanup_explanation_ struct Explanation *first = NULL, *alone = NULL;
 
-        assert_success(f, explain(f, &ranking, words, 1, &first, &f->failure));
+        assert_success(f, explain(f, &ranking, 1, &first, &f->failure));
         const struct TermScore *motor = find(first, "motor"), *glass = find(first, "glass");
         assert_non_null(motor);
         assert_false(motor->typical);
@@ -127,7 +140,7 @@ static void test_a_term_of_a_neighbour_counts_by_the_span(void **state) {
         assert_int_equal(glass->frequency, 1);
         assert_int_equal(glass->span_frequency, 2);
 
-        assert_success(f, explain(f, &ranking, words, 4, &alone, &f->failure));
+        assert_success(f, explain(f, &ranking, 4, &alone, &f->failure));
         assert_null(find(alone, "motor"));
         glass = find(alone, "glass");
         assert_non_null(glass);
@@ -142,7 +155,7 @@ static void test_a_chunk_that_the_index_does_not_know_stays_unexplained(void **s
         _cleanup_explanation_ struct Explanation *explanation = NULL;
 
         fixture_execute(f, "DELETE FROM chunk_terms WHERE chunk_id = 1");
-        assert_success(f, explain(f, &ranking, words, 1, &explanation, &f->failure));
+        assert_success(f, explain(f, &ranking, 1, &explanation, &f->failure));
         assert_null(explanation);
 }
 
@@ -165,7 +178,7 @@ static void test_damage_is_told(void **state) {
 
                 fixture_execute(f, "BEGIN");
                 fixture_execute(f, damages[i]);
-                if (explain(f, &ranking, words, 1, &explanation, &failure) >= 0 ||
+                if (explain(f, &ranking, 1, &explanation, &failure) >= 0 ||
                         failure.event != EVENT_DATABASE_INVALID)
                         fail_msg("%s is not told", damages[i]);
                 assert_null(explanation);
@@ -177,6 +190,7 @@ int main(void) {
 #define ON_STORE(test) cmocka_unit_test_setup_teardown(test, explain_setup, fixture_free)
         const struct CMUnitTest tests[] = {
                 ON_STORE(test_what_is_told_sums_to_the_score),
+                ON_STORE(test_the_sum_is_right_where_nobody_looked_for_words_that_stand_together),
                 ON_STORE(test_a_lead_is_part_of_the_sum),
                 ON_STORE(test_a_term_of_a_neighbour_counts_by_the_span),
                 ON_STORE(test_a_chunk_that_the_index_does_not_know_stays_unexplained),
