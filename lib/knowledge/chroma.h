@@ -30,7 +30,7 @@ struct Chroma {
 struct ChromaCollection {
         char id[64];
         char *model;                   /* of embedding; owned */
-        uint64_t dimension;            /* of its vectors */
+        uint64_t dimension;            /* of its vectors; 0: it says none that is a number */
         char store[CHROMA_TOKEN_SIZE]; /* whose it is: `store_id` of the database; "" nobody's */
         char token[CHROMA_TOKEN_SIZE]; /* of the run that last wrote to it */
 };

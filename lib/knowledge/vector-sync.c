@@ -104,6 +104,11 @@ static int embed_items(struct Sync *sync, struct Item **items, size_t n, struct 
                 &dimension, failure);
         if (r < 0)
                 return r;
+        if (dimension != sync->collection.dimension)
+                return vector_failure(failure, VECTOR_DIMENSION, EBADMSG,
+                        "The embedding server %s answered with vectors of %zu numbers, where there "
+                        "is room for %" PRIu64 "; run atocore-ingest --reembed",
+                        sync->embedder.url, dimension, sync->collection.dimension);
         for (size_t i = 0; i < n; i++) {
                 memcpy(items[i]->vector, values + i * dimension, dimension * sizeof *values);
                 embedding_cache_put(sync->cache, items[i]->record.digest, items[i]->vector);

@@ -132,6 +132,14 @@ int vectors_check_collection(const struct Vectors *vectors,
                         "\"%s\"; "
                         "run atocore-ingest --reembed",
                         collection->model, model);
+        /* Room is made by it before the first vector is seen. */
+        if (collection->dimension == 0 || collection->dimension > EMBEDDING_DIMENSION_MAX)
+                return vector_failure(failure, VECTOR_DIMENSION, EMEDIUMTYPE,
+                        "The collection " CHROMA_COLLECTION
+                        " of the vector store %s does not say how many numbers there are in a "
+                        "vector of it (atocore_dimension in its metadata, from 1 to %d); run "
+                        "atocore-ingest --reembed",
+                        vectors->store_url, EMBEDDING_DIMENSION_MAX);
         return 0;
 }
 

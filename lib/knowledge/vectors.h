@@ -31,7 +31,8 @@ void vectors_speak_by(struct Vectors *vectors, HttpRequestFunction *request);
 int vectors_connect(struct Vectors *vectors, const struct Operation *operation,
         uint64_t deadline_ms, struct Chroma *ret_chroma, struct Embedder *ret_embedder,
         struct Failure *failure);
-/* Whether the collection was made for this database and this model; else why not. */
+/* Whether the collection was made for this database and this model, and its vectors are of a
+ * dimension that there is; else why not. */
 int vectors_check_collection(const struct Vectors *vectors,
         const struct ChromaCollection *collection, const char *store, struct Failure *failure);
 

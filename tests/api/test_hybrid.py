@@ -251,6 +251,17 @@ def test_collection_that_does_not_fit_is_told(serve, vectors, metadata, code):
     lexical(query(serve(), "car"), code)
 
 
+@pytest.mark.parametrize("dimension", [None, 0, -1, 64.0, 2**40])
+def test_collection_that_does_not_know_its_dimension_is_told(serve, vectors, run_op, dimension):
+    vectors.chroma.describe(atocore_dimension=dimension)
+    daemon = serve()
+    assert "--reembed" in lexical(query(daemon, "car"), "embedding_dimension")
+    check = daemon.get("/health").expect(200).json["checks"]["vectors"]
+    assert check["status"] == "degraded" and "embedding_dimension" in check["detail"]
+    run_op("atocore-ingest", "--config", vectors.config, "--reembed").expect(0)
+    assert query(serve(), "car")["retrieval"]["mode"] == "hybrid"
+
+
 def test_no_collection_yet_is_told(serve, vectors):
     vectors.chroma.drop()
     assert "run atocore-ingest" in lexical(query(serve(), "car"), "vector_store_empty")

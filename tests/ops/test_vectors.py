@@ -306,6 +306,20 @@ def test_a_change_of_dimension_wants_reembed(vault, ingest, vectors):
     assert vectors.chroma.collection["metadata"]["atocore_dimension"] == 32
 
 
+@pytest.mark.parametrize("dimension", [None, 0, -1, 64.0, 2**40])
+def test_a_collection_that_does_not_know_its_dimension_wants_reembed(
+        vault, ingest, vectors, dimension):
+    ingest().expect(0)
+    vectors.chroma.describe(atocore_dimension=dimension)
+    vault.write("sources/vault/new.md", "# New\n\nText.\n")
+    problem = ingest().expect(0).json["vectors"]["problem"]
+    assert problem.startswith("embedding_dimension: ") and "--reembed" in problem
+    assert len(vectors.chroma.records) == 3
+    assert counts(ingest("--reembed")) == (1, 3, 0, 0)
+    assert vectors.chroma.collection["metadata"]["atocore_dimension"] == 64
+    assert set(vectors.chroma.records) == chunks(vault)
+
+
 def test_collection_of_another_database_is_left_alone(vault, ingest, vectors):
     ingest().expect(0)
     vectors.chroma.describe(atocore_store="0" * 32)
