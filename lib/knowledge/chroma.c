@@ -308,7 +308,7 @@ int chroma_list(const struct Chroma *chroma, const struct ChromaCollection *coll
         uint64_t offset, bool digests, struct ChromaRecord **ret_records, size_t *ret_n,
         struct Failure *failure) {
         _cleanup_http_answer_ struct HttpAnswer answer = { 0 };
-        json_object *metadatas = NULL;
+        json_object *ids, *metadatas = NULL;
         char body[128];
         int r;
 
@@ -322,8 +322,10 @@ int chroma_list(const struct Chroma *chroma, const struct ChromaCollection *coll
                 if (!metadatas)
                         return wrong(chroma, failure);
         }
-        return take_records(chroma, json_typed_member(answer.body, "ids", json_type_array),
-                metadatas, ret_records, ret_n, failure);
+        ids = json_typed_member(answer.body, "ids", json_type_array);
+        if (ids && json_object_array_length(ids) > CHROMA_PAGE)
+                return wrong(chroma, failure);
+        return take_records(chroma, ids, metadatas, ret_records, ret_n, failure);
 }
 
 int chroma_upsert(const struct Chroma *chroma, const struct ChromaCollection *collection,

@@ -58,7 +58,7 @@ struct ChromaRecord {
 };
 
 /* At most CHROMA_PAGE records from `offset` on, in no order that means anything; the caller frees.
- * vector_store_failed for a record that no AtoCore has written. */
+ * vector_store_failed for more, and for a record that no AtoCore has written. */
 int chroma_list(const struct Chroma *chroma, const struct ChromaCollection *collection,
         uint64_t offset, bool digests, struct ChromaRecord **ret_records, size_t *ret_n,
         struct Failure *failure);

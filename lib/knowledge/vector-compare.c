@@ -2,10 +2,13 @@
 
 #include "lib/knowledge/vector-compare.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "lib/base/sqlite.h"
 #include "lib/knowledge/embedded-text.h"
+#include "lib/knowledge/vector-failure.h"
 
 struct Records {
         struct ChromaRecord *list;
@@ -28,34 +31,73 @@ static int compare_records(const void *a, const void *b) {
         return x->id < y->id ? -1 : x->id > y->id;
 }
 
+static bool is_among(const struct Records *records, const struct ChromaRecord *record) {
+        return records->n > 0 &&
+                bsearch(record, records->list, records->n, sizeof *record, compare_records);
+}
+
+/* Among the others, which are ascending, each id once. `page` is changed by it. *ret_new: how many
+ * were not there yet. */
+static int add_page(struct Records *records, struct ChromaRecord *page, size_t n, size_t *ret_new,
+        struct Failure *failure) {
+        struct ChromaRecord *grown;
+        size_t n_new = 0;
+
+        qsort(page, n, sizeof *page, compare_records);
+        for (size_t i = 0; i < n; i++)
+                if ((n_new == 0 || page[n_new - 1].id != page[i].id) &&
+                        !is_among(records, &page[i]))
+                        page[n_new++] = page[i];
+        *ret_new = n_new;
+        if (n_new == 0)
+                return 0;
+        grown = reallocarray(records->list, records->n + n_new, sizeof *grown);
+        if (!grown)
+                return failure_out_of_memory(failure);
+        records->list = grown;
+        /* From the end, so that none is overwritten that has yet to move. */
+        for (size_t i = records->n, j = n_new; j > 0;) {
+                bool last = i == 0 || grown[i - 1].id < page[j - 1].id;
+
+                grown[i + j - 1] = last ? page[j - 1] : grown[i - 1];
+                *(last ? &j : &i) -= 1;
+        }
+        records->n += n_new;
+        return 0;
+}
+
 /* Nobody else writes meanwhile, so that pages neither overlap nor leave gaps; where somebody does,
- * a record is seen twice or not at all, and is written once more. */
+ * a record is seen twice or not at all, and is written once more. A server that answers with the
+ * same for ever, or with more than a page beyond what it counts, is not listened to any longer. */
 static int list_all(const struct Chroma *chroma, const struct ChromaCollection *collection,
         bool digests, struct Records *records, struct Failure *failure) {
+        uint64_t there, offset = 0;
+        int r;
+
+        r = chroma_count(chroma, collection, &there, failure);
+        if (r < 0)
+                return r;
         for (;;) {
                 _cleanup_free_ struct ChromaRecord *page = NULL;
-                struct ChromaRecord *grown;
-                size_t n;
-                int r;
+                size_t n, n_new;
 
                 r = operation_check(chroma->operation, failure);
                 if (r >= 0)
-                        r = chroma_list(
-                                chroma, collection, records->n, digests, &page, &n, failure);
+                        r = chroma_list(chroma, collection, offset, digests, &page, &n, failure);
+                if (r >= 0 && n == 0)
+                        return 0;
+                if (r >= 0)
+                        r = add_page(records, page, n, &n_new, failure);
                 if (r < 0)
                         return r;
-                if (n == 0)
-                        break;
-                grown = reallocarray(records->list, records->n + n, sizeof *grown);
-                if (!grown)
-                        return failure_out_of_memory(failure);
-                memcpy(grown + records->n, page, n * sizeof *grown);
-                records->list = grown;
-                records->n += n;
+                offset += n;
+                if (n_new == 0 || (records->n > CHROMA_PAGE && records->n - CHROMA_PAGE > there))
+                        return vector_failure(failure, VECTOR_STORE, EBADMSG,
+                                "The vector store %s lists its %" PRIu64 " records without end; "
+                                "see its own log, and whether vector_store= in atocore.conf leads "
+                                "to a Chroma server of version 1 or later",
+                                chroma->url, there);
         }
-        if (records->n > 0)
-                qsort(records->list, records->n, sizeof *records->list, compare_records);
-        return 0;
 }
 
 static int add_id(int64_t **ids, size_t *n, int64_t id) {

@@ -21,7 +21,7 @@ void vector_difference_clear(struct VectorDifference *difference);
 
 /* By ids, which takes one pass over either; with `digests` also by what was embedded, which reads
  * each text. All of the collection's records are held in memory meanwhile, about 80 bytes for one.
- */
+ * vector_store_failed for a server that lists them without end. */
 int vector_compare(const struct Chroma *chroma, const struct ChromaCollection *collection,
         sqlite3 *db, bool digests, struct VectorDifference *ret_difference,
         struct Failure *failure);

@@ -259,6 +259,80 @@ def test_vector_store_that_dies_in_mid_flight(vault, ingest, vectors, verb):
     assert set(vectors.chroma.records) == chunks(vault)
 
 
+def without_offset(fake):
+    """The first page, for ever."""
+    def misbehave(handler, method, path, body):
+        if not path.endswith("/get"):
+            return False
+        fake.respond(handler, method, path, {**body, "offset": 0})
+        return True
+    return misbehave
+
+
+def inventing(size):
+    """Pages of `size` records that are not there, others each time."""
+    def misbehave(handler, _method, path, body):
+        if not path.endswith("/get"):
+            return False
+        first = 1000 + body["offset"]
+        handler.answer(200, {
+            "ids": [str(first + i) for i in range(size)],
+            "metadatas": [{}] * size if body["include"] else None})
+        return True
+    return misbehave
+
+
+@pytest.mark.parametrize("name, pages, said", [
+    ("the first page for ever", 2, "lists its 3 records without end"),
+    ("more than there are", 2, "lists its 3 records without end"),
+    ("more than were asked for", 1, "not Chroma's API v2")])
+def test_vector_store_that_lists_without_end_is_given_up(
+        vault, ingest, vectors, name, pages, said):
+    fake = vectors.only_fake()
+    ingest().expect(0)
+    vault.write("sources/vault/new.md", "# New\n\nText.\n")
+    fake.misbehave = {
+        "the first page for ever": without_offset(fake),
+        "more than there are": inventing(5000),
+        "more than were asked for": inventing(5001)}[name]
+    fake.requests.clear()
+    problem = ingest().expect(0).json["vectors"]["problem"]
+    assert problem.startswith("vector_store_failed: ") and said in problem
+    assert sum(path.endswith("/get") for _, path, _ in fake.requests) == pages
+    fake.misbehave = None
+    assert counts(ingest()) == (1, 0, 0, 0)
+    assert set(vectors.chroma.records) == chunks(vault)
+
+
+def in_small_pages(fake):
+    """Of two records, the highest id first, and one is seen twice."""
+    def misbehave(handler, _method, path, body):
+        if not path.endswith("/get"):
+            return False
+        [collection] = fake.collections.values()
+        keys = sorted(collection["records"], key=int, reverse=True)
+        keys.insert(2, keys[0])
+        keys = keys[body["offset"]:body["offset"] + 2]
+        handler.answer(200, {
+            "ids": keys, "metadatas": [collection["records"][key][1] for key in keys]})
+        return True
+    return misbehave
+
+
+def test_pages_may_be_small_and_overlap(vault, ingest, vectors):
+    fake = vectors.only_fake()
+    ingest().expect(0)
+    vectors.chroma.act("upsert", {
+        "ids": ["999"], "embeddings": [[1.0] * 64],
+        "metadatas": [{"digest": "x", "directory": "y"}]})
+    vault.write("sources/vault/new.md", "# New\n\nText.\n")
+    (vault.path / "sources/vault/kitchen.md").unlink()
+    fake.misbehave = in_small_pages(fake)
+    assert counts(ingest()) == (1, 0, 2, 0)
+    fake.misbehave = None
+    assert set(vectors.chroma.records) == chunks(vault)
+
+
 class Silent:
     def answer(self, *_):
         pass
