@@ -296,14 +296,13 @@ static uint64_t left(const struct Question *question) {
 }
 
 static int begin(struct Question *question, struct Vectors *vectors,
-        const struct Operation *operation, const char *store, uint64_t timeout,
+        const struct Operation *operation, const char *store, uint64_t end_ms,
         struct Failure *failure) {
-        *question = (struct Question){ .vectors = vectors,
-                .operation = operation,
-                .store = store,
-                .end_ms = monotonic_ms() + timeout };
-        return vectors_connect(
-                vectors, operation, timeout, &question->chroma, &question->embedder, failure);
+        *question = (struct Question){
+                .vectors = vectors, .operation = operation, .store = store, .end_ms = end_ms
+        };
+        return vectors_connect(vectors, operation, left(question), &question->chroma,
+                &question->embedder, failure);
 }
 
 /* A collection that was made anew since (--reembed) has another id: looked up once more. `ask` may
@@ -364,8 +363,8 @@ static int search(struct Question *question, const struct ChromaCollection *coll
                 search->directories, &search->records, &search->n, failure);
 }
 
-static int search_within(struct Vectors *vectors, const struct Operation *operation,
-        const char *store, const char *prompt, size_t n, char *const *directories, uint64_t timeout,
+static int search_until(struct Vectors *vectors, const struct Operation *operation,
+        const char *store, const char *prompt, size_t n, char *const *directories, uint64_t end_ms,
         struct ChromaRecord **ret_records, size_t *ret_n, struct Failure *failure) {
         struct Search asked = { .prompt = prompt, .n_wanted = n, .directories = directories };
         _cleanup_failure_ struct Failure cause = { 0 };
@@ -376,7 +375,7 @@ static int search_within(struct Vectors *vectors, const struct Operation *operat
         r = check_pause(vectors, operation, &changes, failure);
         if (r < 0)
                 return r;
-        r = begin(&question, vectors, operation, store, timeout, &cause);
+        r = begin(&question, vectors, operation, store, end_ms, &cause);
         if (r >= 0)
                 r = with_collection(&question, search, &asked, &cause);
         free(asked.vector);
@@ -391,8 +390,8 @@ static int search_within(struct Vectors *vectors, const struct Operation *operat
 int vectors_search(struct Vectors *vectors, const struct Operation *operation, const char *store,
         const char *prompt, size_t n, char *const *directories, struct ChromaRecord **ret_records,
         size_t *ret_n, struct Failure *failure) {
-        return search_within(vectors, operation, store, prompt, n, directories,
-                vectors->config->vector_timeout_ms, ret_records, ret_n, failure);
+        return search_until(vectors, operation, store, prompt, n, directories,
+                monotonic_ms() + vectors->config->vector_timeout_ms, ret_records, ret_n, failure);
 }
 
 static int count(struct Question *question, const struct ChromaCollection *collection,
@@ -414,25 +413,25 @@ int vectors_count(struct Vectors *vectors, const struct Operation *operation, co
         uint64_t *ret_n, struct Failure *failure) {
         _cleanup_failure_ struct Failure cause = { 0 };
         uint64_t timeout = vectors->config->vector_timeout_ms;
+        uint64_t end_ms = monotonic_ms() + (timeout < COUNT_MS ? timeout : COUNT_MS);
         struct Question question;
         uint64_t changes;
         int r;
 
-        timeout = timeout < COUNT_MS ? timeout : COUNT_MS;
         /* That vectors can be counted does not say that texts can be embedded again. */
         if (is_failing(vectors)) {
                 _cleanup_free_ struct ChromaRecord *records = NULL;
                 size_t n;
 
-                r = search_within(vectors, operation, store, "health", 1, NULL, timeout, &records,
-                        &n, failure);
+                r = search_until(vectors, operation, store, "health", 1, NULL, end_ms, &records, &n,
+                        failure);
                 if (r < 0)
                         return r;
         }
         r = check_pause(vectors, operation, &changes, failure);
         if (r < 0)
                 return r;
-        r = begin(&question, vectors, operation, store, timeout, &cause);
+        r = begin(&question, vectors, operation, store, end_ms, &cause);
         if (r >= 0)
                 r = with_collection(&question, count, ret_n, &cause);
         return conclude(vectors, operation, changes, r, 0, &cause, failure);

@@ -46,6 +46,7 @@ int vectors_search(struct Vectors *vectors, const struct Operation *operation, c
         size_t *ret_n, struct Failure *failure);
 
 /* How many vectors there are, found out in the same way and within 3 seconds. While a failure
- * stands, a search is tried first: that vectors can be counted is not all. */
+ * stands, a search is tried first, within the same 3 seconds: that vectors can be counted is not
+ * all. */
 int vectors_count(struct Vectors *vectors, const struct Operation *operation, const char *store,
         uint64_t *ret_n, struct Failure *failure);

@@ -14,6 +14,8 @@ static struct {
         const char *known;                /* the id that it is found by */
         int notices[2];                   /* VECTORS_UNAVAILABLE, VECTORS_BACK */
         void (*meanwhile)(void);          /* once, before a query is answered */
+        uint64_t takes_ms;                /* for each answer */
+        uint64_t left_ms;                 /* that the last of them was given */
 } servers;
 
 static json_object *parse(const char *text) {
@@ -40,6 +42,9 @@ static int speak(const struct Operation *operation, const struct HttpRequest *re
         (void) operation;
         assert_true(request->deadline_ms >= 1 && request->deadline_ms <= 300);
         servers.asked++;
+        servers.left_ms = request->deadline_ms;
+        for (uint64_t end = monotonic_ms() + servers.takes_ms; monotonic_ms() < end;)
+                ;
         if (strcmp(request->url, "http://e/v1/embeddings") == 0) {
                 servers.embedded++;
                 return servers.embedding_error
@@ -210,6 +215,21 @@ static void test_counting_does_not_hide_that_nothing_can_be_embedded(void **stat
         assert_int_equal(servers.notices[1], 1);
 }
 
+static void test_a_search_before_a_count_takes_from_its_time(void **state) {
+        struct StoreFixture *f = *state;
+        _cleanup_vectors_ struct Vectors *vectors = open_vectors(f);
+        uint64_t n = 0;
+
+        servers.embedding_error = ETIMEDOUT;
+        assert_string_equal(search(f, vectors), VECTOR_TIMEOUT);
+        f->clock.now += VECTORS_PAUSE_SECONDS;
+        servers.embedding_error = servers.asked = 0;
+        servers.takes_ms = 5;
+        assert_success(f, vectors_count(vectors, &f->operation, "s", &n, &f->failure));
+        assert_int_equal(servers.asked, 4); /* the collection, a vector, a query; a count */
+        assert_true(servers.left_ms <= 300 - 3 * 5);
+}
+
 /* A question beside another one. */
 static struct {
         struct StoreFixture *f;
@@ -292,6 +312,7 @@ int main(void) {
                 IN_ROOT(test_a_server_that_is_killed_is_told_once),
                 IN_ROOT(test_a_clock_that_is_set_back_does_not_make_it_wait),
                 IN_ROOT(test_counting_does_not_hide_that_nothing_can_be_embedded),
+                IN_ROOT(test_a_search_before_a_count_takes_from_its_time),
                 IN_ROOT(test_the_last_answer_of_a_server_that_dies_does_not_bring_it_back),
                 IN_ROOT(test_a_failure_from_before_it_came_back_is_none),
                 IN_ROOT(test_another_kind_of_failure_is_told_again),
