@@ -9,11 +9,12 @@
  * compares the two. So nothing has to be remembered before a server is asked, and a crash anywhere
  * costs nothing:
  *
- *   find     the collection, by name, and whose it is
- *   compare  ids with ids; and digests, unless the last run ended well and the collection still
- * bears its token (one of the two was restored meanwhile, or a run was cut off) write    the
- * collection gets the token of this run, then vectors go and come save     the same token in the
- * database. If power goes before that the tokens differ, and the next run compares digests too
+ *   - find: the collection, by name, and whose it is
+ *   - compare: ids with ids; digests too, unless the last run ended well and the collection still
+ *     bears its token. Else one of the two was restored meanwhile, or a run was cut off
+ *   - write: the collection gets the token of this run, then vectors go and come
+ *   - save: the same token in the database. If power goes before that, the tokens differ, and the
+ *     next run compares digests too
  */
 
 #include <sqlite3.h>
