@@ -7,7 +7,8 @@
 #include "lib/base/json-build.h"
 #include "lib/base/json-document.h"
 
-int ingest_result_add_error(struct IngestResult *result, const char *path, const char *error) {
+int ingest_result_add_error(
+        struct IngestResult *result, enum EventId id, const char *path, const char *error) {
         _cleanup_free_ char *path_copy = strdup(path), *error_copy = strdup(error);
 
         if (!path_copy || !error_copy)
@@ -22,8 +23,25 @@ int ingest_result_add_error(struct IngestResult *result, const char *path, const
                 result->errors_allocated = allocated;
         }
         result->errors[result->n_errors++] =
-                (struct IngestError){ STEAL(path_copy), STEAL(error_copy) };
+                (struct IngestError){ id, STEAL(path_copy), STEAL(error_copy) };
         return 0;
+}
+
+static void error_clear(struct IngestError *error) {
+        free(error->path);
+        free(error->error);
+}
+
+void ingest_result_drop_errors(struct IngestResult *result, size_t first, enum EventId id) {
+        size_t kept = first;
+
+        for (size_t i = first; i < result->n_errors; i++) {
+                if (result->errors[i].id == id)
+                        error_clear(&result->errors[i]);
+                else
+                        result->errors[kept++] = result->errors[i];
+        }
+        result->n_errors = kept;
 }
 
 static json_object *error_to_json(const struct IngestError *error) {
@@ -97,10 +115,8 @@ json_object *ingest_result_to_json(const struct IngestResult *result) {
 struct IngestResult *ingest_result_free(struct IngestResult *result) {
         if (!result)
                 return NULL;
-        for (size_t i = 0; i < result->n_errors; i++) {
-                free(result->errors[i].path);
-                free(result->errors[i].error);
-        }
+        for (size_t i = 0; i < result->n_errors; i++)
+                error_clear(&result->errors[i]);
         free(result->errors);
         free(result->vectors_problem);
         free(result);

@@ -10,10 +10,12 @@
 #include <stdint.h>
 
 #include "lib/base/cleanup.h"
+#include "lib/base/failure.h"
 #include "lib/knowledge/vector-sync.h"
 
 struct IngestError {
-        char *path; /* relative to the storage root; escaped where it is not valid UTF-8 */
+        enum EventId id; /* of the event that says the same */
+        char *path;      /* relative to the storage root; escaped where it is not valid UTF-8 */
         char *error;
 };
 
@@ -32,8 +34,11 @@ struct IngestResult {
         size_t errors_allocated;
 };
 
-/* Copies both. -ENOMEM. */
-int ingest_result_add_error(struct IngestResult *result, const char *path, const char *error);
+/* Copies both texts. -ENOMEM. */
+int ingest_result_add_error(
+        struct IngestResult *result, enum EventId id, const char *path, const char *error);
+/* Those from `first` on that are an event of this kind. */
+void ingest_result_drop_errors(struct IngestResult *result, size_t first, enum EventId id);
 
 /* The caller owns it; NULL when memory ran out. */
 struct json_object;

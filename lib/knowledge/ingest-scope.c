@@ -31,20 +31,35 @@ static char *root_path(const struct Run *run, const char *path) {
         return result;
 }
 
-/* An error entry, and an event that says the same: `<path> <what>: <reason>`. */
-static int add_error(
-        struct Run *run, enum EventId id, const char *path, const char *what, const char *reason) {
-        _cleanup_free_ char *shown = root_path(run, path), *full = NULL;
-        const char *root = run->ingest->operation->layout->root;
-
-        if (!shown || asprintf(&full, "%s/%s", root, shown) < 0) {
-                full = NULL;
-                return failure_out_of_memory(run->failure);
+static const char *what_became(enum EventId id) {
+        switch (id) {
+        case EVENT_INGEST_FILE_SKIPPED:
+                return "was not ingested";
+        case EVENT_INGEST_REMOVAL_REFUSED:
+                return "seems to be gone";
+        default:
+                return "is indexed";
         }
-        if (ingest_result_add_error(run->ingest->result, shown, reason) < 0)
+}
+
+void ingest_scope_tell(const struct Ingest *ingest, const struct IngestError *error) {
+        _cleanup_free_ char *full = NULL;
+
+        if (asprintf(&full, "%s/%s", ingest->operation->layout->root, error->path) < 0)
+                full = NULL;
+        operation_notice(ingest->operation, &(struct Event){ .id = error->id, .path = full },
+                "%s %s: %s", error->path, what_became(error->id), error->error);
+}
+
+/* An error entry, and an event that says the same. */
+static int add_error(struct Run *run, enum EventId id, const char *path, const char *reason) {
+        struct IngestResult *result = run->ingest->result;
+        _cleanup_free_ char *shown = root_path(run, path);
+
+        if (!shown || ingest_result_add_error(result, id, shown, reason) < 0)
                 return failure_out_of_memory(run->failure);
-        operation_notice(run->ingest->operation, &(struct Event){ .id = id, .path = full },
-                "%s %s: %s", shown, what, reason);
+        if (!run->scope->part)
+                ingest_scope_tell(run->ingest, &result->errors[result->n_errors - 1]);
         return 0;
 }
 
@@ -58,7 +73,7 @@ static int skip(struct Run *run, const char *path, const char *reason, bool unkn
                 }
                 reason = longer;
         }
-        return add_error(run, EVENT_INGEST_FILE_SKIPPED, path, "was not ingested", reason);
+        return add_error(run, EVENT_INGEST_FILE_SKIPPED, path, reason);
 }
 
 static int front_matter_ignored(struct Run *run, const char *path, const char *reason) {
@@ -68,7 +83,7 @@ static int front_matter_ignored(struct Run *run, const char *path, const char *r
                 error = NULL;
                 return failure_out_of_memory(run->failure);
         }
-        return add_error(run, EVENT_INGEST_FRONT_MATTER_IGNORED, path, "is indexed", error);
+        return add_error(run, EVENT_INGEST_FRONT_MATTER_IGNORED, path, error);
 }
 
 /* Whether a file is to be read: it is text, or there is a program to convert it and it is not known
@@ -159,7 +174,7 @@ static int warned(struct Run *run, const struct SourceFile *file, const char *wa
                 error = NULL;
                 return failure_out_of_memory(run->failure);
         }
-        return add_error(run, EVENT_INGEST_CONVERSION_WARNING, file->path, "is indexed", error);
+        return add_error(run, EVENT_INGEST_CONVERSION_WARNING, file->path, error);
 }
 
 /* 1: the content has its text. */
@@ -342,8 +357,7 @@ static int refuse_removal(struct Run *run, const char *why) {
                 reason = NULL;
                 return failure_out_of_memory(run->failure);
         }
-        return add_error(
-                run, EVENT_INGEST_REMOVAL_REFUSED, run->scope->subpath, "seems to be gone", reason);
+        return add_error(run, EVENT_INGEST_REMOVAL_REFUSED, run->scope->subpath, reason);
 }
 
 static int remove_absent(struct Run *run) {
@@ -408,8 +422,7 @@ static int scope_unopened(struct Run *run, int error) {
                 return refuse_removal(run, why);
         if (gone && !run->scope->expected)
                 return 0;
-        return add_error(
-                run, EVENT_INGEST_FILE_SKIPPED, run->scope->subpath, "was not ingested", why);
+        return add_error(run, EVENT_INGEST_FILE_SKIPPED, run->scope->subpath, why);
 }
 
 int ingest_scope(const struct Ingest *ingest, const struct Scope *scope, struct Failure *failure) {

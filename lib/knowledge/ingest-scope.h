@@ -51,3 +51,7 @@ enum IngestScope {
 /* An enum IngestScope, or -errno. Leaves changes in the batch: the caller flushes it.
  * `scope->source` must outlive the batch. */
 int ingest_scope(const struct Ingest *ingest, const struct Scope *scope, struct Failure *failure);
+
+/* The event of an error in a file. Those in a part are for the caller to tell, once it is certain
+ * that they are not met again in all of the source. */
+void ingest_scope_tell(const struct Ingest *ingest, const struct IngestError *error);

@@ -95,7 +95,8 @@ static int tell_unread(const struct Ingest *ingest, struct Failure *failure) {
                 if (asprintf(&full, "%s/%s", ingest->operation->layout->root, unread->first) < 0)
                         full = NULL;
                 if (!error || !full ||
-                        ingest_result_add_error(ingest->result, unread->first, error) < 0)
+                        ingest_result_add_error(ingest->result, EVENT_INGEST_CONVERTER_MISSING,
+                                unread->first, error) < 0)
                         return failure_out_of_memory(failure);
                 operation_notice(ingest->operation,
                         &(struct Event){ .id = EVENT_INGEST_CONVERTER_MISSING, .path = full },
@@ -125,13 +126,47 @@ static int ingest_part(
         return ingest_scope(ingest, &scope, failure);
 }
 
+/* What had been counted before the parts of a source were looked at. */
+struct Before {
+        uint64_t files_seen, files_unchanged;
+        uint64_t unread[CONVERSION_COUNT];
+        size_t n_errors;
+};
+
+static struct Before before_parts(const struct Ingest *ingest) {
+        struct Before before = {
+                .files_seen = ingest->result->files_seen,
+                .files_unchanged = ingest->result->files_unchanged,
+                .n_errors = ingest->result->n_errors,
+        };
+
+        for (size_t i = 0; i < CONVERSION_COUNT; i++)
+                before.unread[i] = ingest->unread[i].n;
+        return before;
+}
+
+/* All of the source will be looked at, where each file of its parts counts and what was not
+ * ingested is met again. What is wrong with those that were is not: by then they are unchanged. */
+static void forget_parts(const struct Ingest *ingest, const struct Before *before) {
+        ingest->result->files_seen = before->files_seen;
+        ingest->result->files_unchanged = before->files_unchanged;
+        for (size_t i = 0; i < CONVERSION_COUNT; i++)
+                ingest->unread[i].n = before->unread[i];
+        ingest_result_drop_errors(ingest->result, before->n_errors, EVENT_INGEST_FILE_SKIPPED);
+}
+
 static int ingest_parts_of(const struct Ingest *ingest, const char *source,
         const struct Changes *changes, struct Failure *failure) {
+        const struct Before before = before_parts(ingest);
         int r = INGEST_SCOPE_DONE;
 
         for (size_t i = 0; i < changes->n && r == INGEST_SCOPE_DONE; i++)
                 if (strcmp(changes->parts[i].source, source) == 0)
                         r = ingest_part(ingest, &changes->parts[i], failure);
+        if (r == INGEST_SCOPE_WHOLE_SOURCE)
+                forget_parts(ingest, &before);
+        for (size_t i = before.n_errors; i < ingest->result->n_errors; i++)
+                ingest_scope_tell(ingest, &ingest->result->errors[i]);
         if (r != INGEST_SCOPE_WHOLE_SOURCE)
                 return r;
         /* Documents that wait in the batch would be taken for unknown ones. */

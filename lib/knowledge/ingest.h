@@ -43,7 +43,8 @@ int ingest_run(const struct Operation *operation, const struct Project *const *p
         struct Failure *failure);
 
 /* The same of what has changed only, or of all sources (changes->everything). Where something of a
- * source is gone, all of that source is looked at: what is a removal is decided in one way only. */
+ * source is gone, all of that source is looked at: what is a removal is decided in one way only.
+ * A file that is met twice by that counts, and is told, once. */
 int ingest_changes(const struct Operation *operation, const struct Changes *changes,
         struct IngestResult **ret_result, struct Failure *failure);
 

@@ -209,6 +209,22 @@ def test_an_error_in_a_file_is_told_once_for_each_change(root, watch):
     assert watcher.codes.count("ingest_file_skipped") == 2
 
 
+def test_a_file_that_is_no_text_any_more_is_one_error(root, watch, tmp_path):
+    """It is met twice: by itself, and with all of its source, as its document is to go."""
+    note(root, "vault/a.md")
+    note(root, "vault/b.md")
+    watcher = watch("--json")
+    watcher.wait_current()
+    bad = tmp_path / "bad"
+    bad.write_bytes(b"a\0b")
+    bad.rename(root.vault / "a.md")
+    watcher.until(lambda: set(documents(root)) == {"vault/b.md"}, "it to be gone")
+    watcher.wait_status("2 files seen, 0 indexed, 1 removed, 1 errors")
+    watcher.stop()
+    assert watcher.codes.count("ingest_file_skipped") == 1 and "As before: " not in watcher.stderr
+    assert json.loads(watcher.out.read_text())["errors"] == 1
+
+
 def test_systemd_is_told_what_it_does(root, watch):
     note(root, "vault/a/b.md")
     watcher = watch(env={"WATCHDOG_USEC": "100000"})

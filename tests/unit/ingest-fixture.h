@@ -108,6 +108,25 @@ static inline void expect(struct StoreFixture *f, const char *expected) {
         expect_result(result, expected);
 }
 
+/* `[event] message`, one line for each. */
+struct Notices {
+        char text[1024];
+};
+
+static inline void take_notice(const struct Event *event, const char *message, void *userdata) {
+        struct Notices *notices = userdata;
+        size_t n = strlen(notices->text);
+
+        assert_non_null(event->path);
+        (void) snprintf(notices->text + n, sizeof notices->text - n, "[%s] %s\n",
+                event_code(event->id), message);
+}
+
+static inline void take_notices(struct StoreFixture *f, struct Notices *notices) {
+        f->operation.notice = take_notice;
+        f->operation.userdata = notices;
+}
+
 static inline void open_store(struct StoreFixture *f) {
         if (!f->store)
                 assert_success(

@@ -44,7 +44,7 @@ static void test_what_came_and_went_is_nothing(void **state) {
         CHANGES(f, "0 0 0 0 +0 -0", "vault", "a.md", "vault", "b/c", "drive", "d.md");
 }
 
-/* All of the source is looked at then, so that more is counted as seen. */
+/* All of the source is looked at then, and counted as seen. */
 static void test_what_is_gone_is_removed(void **state) {
         struct StoreFixture *f = *state;
 
@@ -68,9 +68,10 @@ static void test_what_moved_is_known_where_it_is(void **state) {
         expect(f, "5 5 0 0 +5 -0");
         _cleanup_free_ char *from = strdup(path_of(f, "sources/vault/a"));
         assert_return_code(rename(from, path_of(f, "sources/drive/c")), errno);
-        /* The new documents wait in the batch when the vault is looked at as a whole. */
+        /* The new documents wait in the batch when the vault is looked at as a whole, where they
+         * are unchanged. */
         write_text(f, "sources/vault/A.md", "new");
-        CHANGES(f, "6 3 3 2 +3 -2", "vault", "A.md", "vault", "a", "drive", "c");
+        CHANGES(f, "5 3 3 2 +3 -2", "vault", "A.md", "vault", "a", "drive", "c");
         expect_paths(f,
                 "drive/c/000.md\ndrive/c/001.md\ndrive/x.md\nvault/A.md\nvault/b/000.md\n"
                 "vault/b/001.md\n");
@@ -112,10 +113,75 @@ static void test_what_is_no_plain_file_is_met_as_ever(void **state) {
                 "pipe.md");
         write_bytes(f, "sources/vault/a.md", "\0", 1);
         CHANGES(f,
-                "4 0 1 1 +0 -1\nsources/vault/a.md: is binary: it holds a NUL byte\n"
-                "sources/vault/a.md: is binary: it holds a NUL byte\n"
+                "3 0 1 1 +0 -1\nsources/vault/a.md: is binary: it holds a NUL byte\n"
                 "sources/vault/pipe.md: is a FIFO, not a file",
                 "vault", "a.md");
+}
+
+#define NUL          "is binary: it holds a NUL byte"
+#define NO_MAPPING   "front matter ignored: is no mapping of keys to values"
+#define SKIPPED      "[ingest_file_skipped] sources/"
+#define FRONT_MATTER "[ingest_front_matter_ignored] sources/"
+
+/* A file that was skipped is met again in all of the source; one that was indexed is unchanged by
+ * then, and what is wrong with it is told all the same. */
+static void test_what_is_met_in_a_part_and_in_its_source_is_told_once(void **state) {
+        struct StoreFixture *f = *state;
+        struct Notices notices = { "" };
+
+        write_many(f, "sources/vault/a", 2);
+        expect(f, "2 2 0 0 +2 -0");
+        take_notices(f, &notices);
+        write_bytes(f, "sources/vault/b.md", "\0", 1);
+        write_text(f, "sources/vault/c.md", "---\n- x\n---\n");
+        write_bytes(f, "sources/drive/d.md", "\0", 1);
+        remove_file(f, "sources/vault/a/000.md");
+        CHANGES(f,
+                "4 1 2 1 +1 -1\n"
+                "sources/vault/c.md: " NO_MAPPING "\n"
+                "sources/vault/b.md: " NUL "\n"
+                "sources/drive/d.md: " NUL,
+                "drive", "d.md", "vault", "b.md", "vault", "c.md", "vault", "a");
+        assert_string_equal(notices.text,
+                FRONT_MATTER "vault/c.md is indexed: " NO_MAPPING "\n" SKIPPED
+                             "vault/b.md was not ingested: " NUL "\n" SKIPPED
+                             "drive/d.md was not ingested: " NUL "\n");
+}
+
+static void test_what_no_program_reads_is_counted_once(void **state) {
+        struct StoreFixture *f = *state;
+
+        assert_return_code(setenv("PATH", path_of(f, "bin"), 1), errno);
+        write_many(f, "sources/vault", 2);
+        expect(f, "2 2 0 0 +2 -0");
+        write_text(f, "sources/vault/a.pdf", "one\n");
+        remove_file(f, "sources/vault/000.md");
+        CHANGES(f,
+                "2 0 1 1 +0 -1\n"
+                "sources/vault/a.pdf: pdftotext is not installed; install the package "
+                "poppler-utils (PDF files that were not read: 1; what was known of them is kept)",
+                "vault", "a.pdf", "vault", "000.md");
+}
+
+static bool always(void *userdata) {
+        (void) userdata;
+        return true;
+}
+
+static void test_what_was_met_before_it_was_stopped_is_told(void **state) {
+        struct StoreFixture *f = *state;
+        _cleanup_(changes_clear) struct Changes changes = { 0 };
+        _cleanup_ingest_result_ struct IngestResult *result = NULL;
+        struct Notices notices = { "" };
+
+        take_notices(f, &notices);
+        f->operation.cancelled = always; /* which is asked in directories */
+        write_bytes(f, "sources/vault/a.md", "\0", 1);
+        write_many(f, "sources/vault/b", 1);
+        changes_add(&changes, layout_source_names[0], "a.md", 1);
+        changes_add(&changes, layout_source_names[0], "b", 1);
+        assert_int_equal(ingest_changes(&f->operation, &changes, &result, &f->failure), -EINTR);
+        assert_string_equal(notices.text, SKIPPED "vault/a.md was not ingested: " NUL "\n");
 }
 
 static void test_everything_is_all_sources(void **state) {
@@ -143,6 +209,9 @@ int main(void) {
                 TEST(test_what_moved_is_known_where_it_is),
                 TEST(test_a_source_that_is_gone_is_not_believed_in_parts_either),
                 TEST(test_what_is_no_plain_file_is_met_as_ever),
+                TEST(test_what_is_met_in_a_part_and_in_its_source_is_told_once),
+                TEST(test_what_no_program_reads_is_counted_once),
+                TEST(test_what_was_met_before_it_was_stopped_is_told),
                 TEST(test_everything_is_all_sources),
         };
 

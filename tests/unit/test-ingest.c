@@ -286,25 +286,11 @@ static void test_the_result_is_the_object_of_the_contract(void **state) {
                 expected);
 }
 
-struct Notices {
-        char text[1024];
-};
-
-static void take_notice(const struct Event *event, const char *message, void *userdata) {
-        struct Notices *notices = userdata;
-        size_t n = strlen(notices->text);
-
-        assert_non_null(event->path);
-        (void) snprintf(notices->text + n, sizeof notices->text - n, "[%s] %s\n",
-                event_code(event->id), message);
-}
-
 static void test_each_error_is_an_event(void **state) {
         struct StoreFixture *f = *state;
         struct Notices notices = { "" };
 
-        f->operation.notice = take_notice;
-        f->operation.userdata = &notices;
+        take_notices(f, &notices);
         write_bytes(f, "sources/vault/a.md", "\0", 1);
         write_text(f, "sources/vault/b.md", "---\n- x\n---\n");
         write_text(f, "sources/drive/c.md", "text\n");
