@@ -7,14 +7,15 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "daemon/document.h"
+#include "daemon/project.h"
 #include "lib/backup/snapshot.h"
 #include "lib/backup/state.h"
 #include "lib/base/event.h"
 #include "lib/base/json-document.h"
 #include "lib/command/notify.h"
+#include "lib/knowledge/source.h"
 #include "lib/knowledge/vector-state.h"
 
 #define BACKUP_AGE_DAYS 3 /* there is one each day */
@@ -82,25 +83,25 @@ static bool directory_is_empty(const char *path) {
         return true;
 }
 
-static void check_source(struct HealthReport *report, const struct Layout *layout,
-        const char *source, const char *subpath) {
-        _cleanup_free_ char *top = NULL;
-        _cleanup_free_ char *path = NULL;
-        struct stat status;
+static void check_root(
+        struct HealthReport *report, const struct Layout *layout, const struct IngestRoot *root) {
+        _cleanup_free_ char *path = NULL, *top = NULL;
+        char why[256];
+        int r;
 
-        if (asprintf(&top, "%s/%s", layout->sources, source) < 0) {
+        r = project_root_look(root, layout, &path);
+        if (!path || asprintf(&top, "%s/%s", layout->sources, root->source) < 0) {
                 top = NULL;
                 return;
         }
-        if (asprintf(&path, "%s/%s", top, subpath) < 0) {
-                path = NULL;
-                return;
-        }
-        if (stat(path, &status) < 0)
-                set(report, CHECK_SOURCES, true, "Cannot look at %s: %m; is it mounted?", path);
-        else if (!S_ISDIR(status.st_mode))
-                set(report, CHECK_SOURCES, true, "%s is no directory", path);
-        else if (directory_is_empty(top))
+        if (r == -ENOENT)
+                set(report, CHECK_SOURCES, true, "%s does not exist; is it mounted?", path);
+        else if (r < 0) {
+                source_unopened(-r, why, sizeof why);
+                set(report, CHECK_SOURCES, true,
+                        "%s %s; nothing is ingested from it, correct the registry or the sources",
+                        path, why);
+        } else if (directory_is_empty(top))
                 set(report, CHECK_SOURCES, true, "%s is empty; is it mounted?", top);
 }
 
@@ -113,8 +114,7 @@ static void check_sources(
                 const struct Project *project = &view->registry->projects[p];
 
                 for (size_t i = 0; i < project->n_roots; i++)
-                        check_source(report, layout, project->roots[i].source,
-                                project->roots[i].subpath);
+                        check_root(report, layout, &project->roots[i]);
         }
         if (access(layout->sources, R_OK | X_OK) < 0)
                 set(report, CHECK_SOURCES, true, "Cannot look at %s: %m", layout->sources);

@@ -3,10 +3,10 @@
 #include "daemon/project.h"
 
 #include <errno.h>
-#include <string.h>
-#include <sys/stat.h>
+#include <stdio.h>
 
 #include "daemon/document.h"
+#include "lib/knowledge/source.h"
 
 static json_object *roots_to_json(const struct Project *project) {
         json_object *list = json_object_new_array();
@@ -36,29 +36,39 @@ json_object *project_to_json(const struct Project *project, const struct Project
         return object;
 }
 
+int project_root_look(const struct IngestRoot *root, const struct Layout *layout, char **ret_path) {
+        _cleanup_source_ struct Source *source = NULL;
+        _cleanup_free_ char *directory = NULL;
+
+        if (asprintf(&directory, "%s/%s", layout->sources, root->source) < 0) {
+                directory = NULL;
+                return -ENOMEM;
+        }
+        if (asprintf(ret_path, "%s%s%s", directory, root->subpath[0] != '\0' ? "/" : "",
+                    root->subpath) < 0) {
+                *ret_path = NULL;
+                return -ENOMEM;
+        }
+        return source_open(directory, root->subpath, &source);
+}
+
 static char *root_warning(const struct IngestRoot *root, const struct Layout *layout) {
         _cleanup_free_ char *path = NULL;
         char *text = NULL;
-        struct stat status;
+        char why[256];
         int r;
 
-        r = asprintf(&path, "%s/%s%s%s", layout->sources, root->source,
-                root->subpath[0] != '\0' ? "/" : "", root->subpath);
-        if (r < 0) {
-                path = NULL;
+        r = project_root_look(root, layout, &path);
+        if (r >= 0 || !path)
                 return NULL;
-        }
-        if (stat(path, &status) >= 0) {
-                if (S_ISDIR(status.st_mode))
-                        return NULL;
-                r = asprintf(&text, "%s is no directory; nothing is ingested from it", path);
-        } else if (errno == ENOENT) {
+        if (r == -ENOENT) {
                 r = asprintf(&text,
                         "%s does not exist yet; create it: until then nothing is ingested from it, "
                         "and /health is degraded",
                         path);
         } else {
-                r = asprintf(&text, "Cannot look at %s: %m; nothing is ingested from it", path);
+                source_unopened(-r, why, sizeof why);
+                r = asprintf(&text, "%s %s; nothing is ingested from it", path, why);
         }
         return r < 0 ? NULL : text;
 }

@@ -19,6 +19,9 @@ struct ProjectCounts {
 /* `counts` NULL: they cannot be told, null. */
 json_object *project_to_json(const struct Project *project, const struct ProjectCounts *counts);
 
-/* Appends a sentence for each root that has no directory to be read. `list` may be NULL. */
+/* Whether ingest would read the root, and if not, why: -errno of source_open(). *ret_path is where
+ * it is (caller frees), NULL only when memory ran out. */
+int project_root_look(const struct IngestRoot *root, const struct Layout *layout, char **ret_path);
+/* Appends a sentence for each root from which nothing is ingested. `list` may be NULL. */
 void project_add_warnings(
         const struct Project *project, const struct Layout *layout, json_object *list);

@@ -398,26 +398,19 @@ static int remove_documents(struct Run *run) {
 
 /* The directory of the scope could not be opened. */
 static int scope_unopened(struct Run *run, int error) {
-        bool gone = error == ENOENT || error == ENOTDIR;
+        bool gone = error == ENOENT || error == ENOTDIR || error == EMEDIUMTYPE;
         char why[256];
 
         if (error == ENOMEM)
                 return failure_out_of_memory(run->failure);
         /* It came and went; or it is a link, say, which is met by a walk only. */
         if (run->scope->part)
-                return error == ENOENT && run->known->n == 0 ? INGEST_SCOPE_DONE
-                                                             : INGEST_SCOPE_WHOLE_SOURCE;
+                return (error == ENOENT || error == EMEDIUMTYPE) && run->known->n == 0
+                        ? INGEST_SCOPE_DONE
+                        : INGEST_SCOPE_WHOLE_SOURCE;
         if (gone && run->ingest->allow_mass_removal)
                 return remove_absent(run);
-        if (error == EPERM)
-                (void) snprintf(why, sizeof why, "is hidden: a part of its path begins with a dot");
-        else if (gone)
-                (void) snprintf(
-                        why, sizeof why, "is no directory or file (links are not followed)");
-        else {
-                errno = error;
-                (void) snprintf(why, sizeof why, "cannot be opened: %m");
-        }
+        source_unopened(error, why, sizeof why);
         if (run->known->n > 0)
                 return refuse_removal(run, why);
         if (gone && !run->scope->expected)

@@ -371,6 +371,8 @@ static int descend(struct Source *source, const char *subpath) {
                         fstatat(source->start_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
                         !S_ISREG(status.st_mode))
                         return -error;
+                if (!is_document_name(name))
+                        return -EMEDIUMTYPE;
                 source->start_name = strdup(name);
                 if (!source->start_name)
                         return -ENOMEM;
@@ -399,6 +401,21 @@ int source_open(const char *directory, const char *subpath, struct Source **ret_
                 return r;
         *ret_source = STEAL(source);
         return 0;
+}
+
+void source_unopened(int error, char *ret_reason, size_t size) {
+        if (error == EPERM)
+                (void) snprintf(
+                        ret_reason, size, "is hidden: a part of its path begins with a dot");
+        else if (error == ENOENT || error == ENOTDIR)
+                (void) snprintf(
+                        ret_reason, size, "is no directory or file (links are not followed)");
+        else if (error == EMEDIUMTYPE)
+                (void) snprintf(ret_reason, size, "is a file whose name is no document's");
+        else {
+                errno = error;
+                (void) snprintf(ret_reason, size, "cannot be opened: %m");
+        }
 }
 
 struct Source *source_close(struct Source *source) {

@@ -19,6 +19,7 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/stat.h>
 
 #include "lib/base/cleanup.h"
@@ -60,10 +61,13 @@ struct SourceVisitor {
 
 struct Source;
 
-/* Opens `directory`, that of a source, and in it `subpath` ("" for all), which may be a file. The
- * way there must be directories that are no links and not hidden. -errno: -ENOENT, -ENOTDIR: it is
- * not there; -EPERM: it is hidden; others: it cannot be told. */
+/* Opens `directory`, that of a source, and in it `subpath` ("" for all), which may be a document.
+ * The way there must be directories that are no links and not hidden. -errno: -ENOENT, -ENOTDIR: it
+ * is not there; -EMEDIUMTYPE: it is a file, but no document; -EPERM: it is hidden; others: it
+ * cannot be told. */
 int source_open(const char *directory, const char *subpath, struct Source **ret_source);
+/* Why it was not opened, for people: "is hidden: …". `error` is positive. */
+void source_unopened(int error, char *ret_reason, size_t size);
 struct Source *source_close(struct Source *source);
 DEFINE_POINTER_CLEANUP(struct Source *, source_close)
 #define _cleanup_source_ _cleanup_(source_closep)

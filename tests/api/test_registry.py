@@ -44,6 +44,11 @@ def wait_for_registry(daemon, status):
     return registry_check(daemon)["detail"]
 
 
+def wait_for_projects(daemon, n):
+    """Until the answer of /health is of a registry with as many."""
+    wait_until(lambda: registry_check(daemon)["detail"] == f"Projects: {n}", f"{n} projects")
+
+
 # Writing.
 
 def test_registered_project_is_in_the_file_and_served_at_once(filled, daemon):
@@ -102,6 +107,38 @@ def test_first_project_of_a_new_root(root, daemon):
     assert any("database" in warning for warning in answer["warnings"])
     assert projects(root) == [NEW] and not previous(root).exists()
     wait_for_registry(daemon, "ok")
+
+
+# Roots from which nothing comes.
+
+def test_root_may_be_a_single_document(filled, daemon):
+    answer = register(daemon, {"id": "one", "ingest_roots": [
+        {"source": "vault", "subpath": "general.md"}]}).expect(201).json
+    assert (answer["documents"], answer["warnings"]) == (1, [])
+    assert daemon.post("/ingest", {"project": "one"}).expect(200).json["errors"] == []
+    wait_for_projects(daemon, 3)
+    assert daemon.get("/health").json["checks"]["sources"]["status"] == "ok"
+
+
+@pytest.mark.parametrize("subpath, words", [
+    (".hidden", "is hidden"), ("projects/.hidden/p", "is hidden"),
+    ("link", "links are not followed"), ("link/below", "links are not followed"),
+    ("picture.png", "no document's")])
+def test_root_that_ingest_passes_over_is_told_in_its_words(filled, daemon, subpath, words):
+    for name in (".hidden", "projects/.hidden/p", "real/below"):
+        filled.write(f"sources/vault/{name}/a.md", "# A\n\nWords.\n")
+    filled.write("sources/vault/picture.png", "none")
+    (filled.vault / "link").symlink_to("real")
+    answer = register(daemon, {"id": "one", "ingest_roots": [
+        {"source": "vault", "subpath": subpath}]}).expect(201).json
+    [warning] = answer["warnings"]
+    assert words in warning and str(filled.vault / subpath) in warning
+    [error] = daemon.post("/ingest", {"project": "one"}).expect(200).json["errors"]
+    assert words in str(error)
+    wait_for_projects(daemon, 3)
+    sources = daemon.get("/health").json["checks"]["sources"]
+    assert sources["status"] == "degraded"
+    assert words in sources["detail"] and str(filled.vault / subpath) in sources["detail"]
 
 
 # Refusing.

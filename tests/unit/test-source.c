@@ -285,7 +285,7 @@ static void test_a_subpath_is_a_directory_or_a_file(void **state) {
         expect("a", "file a/b/c.md = x\nfile a/b2.md = x\n");
         expect("a/b", "file a/b/c.md = x\n");
         expect("a/b/c.md", "file a/b/c.md = x\n");
-        expect("a/b/d.png", "");
+        expect_unopened("a/b/d.png", EMEDIUMTYPE);
         expect_unopened("a/nothing", ENOENT);
         expect_unopened("nothing/b", ENOENT);
         expect_unopened("a/b/c.md/d", ENOTDIR);
