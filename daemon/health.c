@@ -105,7 +105,26 @@ static void check_root(
                 set(report, CHECK_SOURCES, true, "%s is empty; is it mounted?", top);
 }
 
-/* What the projects are made of; without projects, whether there is any source at all. */
+/* A source whose documents are known must be there, whether a project is made of it or not; one
+ * that never had any may be for later. */
+static void check_known_sources(struct Worker *worker, struct HealthReport *report) {
+        const struct Layout *layout = worker->daemon->layout;
+        struct Operation operation = worker_operation(worker);
+        _cleanup_store_ struct Store *store = NULL;
+
+        /* That is told of the database. */
+        if (store_open(&operation, SQLITE_MODE_READ, &store, NULL) < 0)
+                return;
+        for (const char *const *name = layout_source_names; *name; name++) {
+                const struct IngestRoot whole = { .source = (char *) *name,
+                        .subpath = (char *) "" };
+
+                if (store_has_documents(store, *name, NULL) > 0)
+                        check_root(report, layout, &whole);
+        }
+}
+
+/* What the projects are made of, and what documents are known of. */
 static void check_sources(
         struct Worker *worker, struct HealthReport *report, const struct RegistryView *view) {
         const struct Layout *layout = worker->daemon->layout;
@@ -116,6 +135,7 @@ static void check_sources(
                 for (size_t i = 0; i < project->n_roots; i++)
                         check_root(report, layout, &project->roots[i]);
         }
+        check_known_sources(worker, report);
         if (access(layout->sources, R_OK | X_OK) < 0)
                 set(report, CHECK_SOURCES, true, "Cannot look at %s: %m", layout->sources);
         else

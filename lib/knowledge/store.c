@@ -209,6 +209,21 @@ int store_counts(struct Store *store, struct StoreCounts *ret_counts, struct Fai
         return 0;
 }
 
+int store_has_documents(struct Store *store, const char *source, struct Failure *failure) {
+        _cleanup_statement_ sqlite3_stmt *statement = NULL;
+        int r;
+
+        r = sqlite_prepare(store->db, "SELECT EXISTS (SELECT 1 FROM documents WHERE source = ?1)",
+                &statement, failure);
+        if (r < 0)
+                return r;
+        if (sqlite3_bind_text(statement, 1, source, -1, SQLITE_STATIC) != SQLITE_OK)
+                return failure_out_of_memory(failure);
+        if (sqlite3_step(statement) != SQLITE_ROW)
+                return sqlite_failure(store->db, failure, "read the documents");
+        return sqlite3_column_int(statement, 0);
+}
+
 static char *project_counts_sql(const struct Project *project) {
         /* DISTINCT: roots may lie within each other. */
         return scope_sql(project,

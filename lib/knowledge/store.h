@@ -45,5 +45,7 @@ struct StoreCounts {
 };
 
 int store_counts(struct Store *store, struct StoreCounts *ret_counts, struct Failure *failure);
+/* Whether there is a document of the source: 1 or 0. */
+int store_has_documents(struct Store *store, const char *source, struct Failure *failure);
 int store_project_counts(struct Store *store, const struct Project *project,
         uint64_t *ret_documents, uint64_t *ret_chunks, struct Failure *failure);

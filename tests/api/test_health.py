@@ -42,6 +42,11 @@ def test_uptime_goes_on(daemon):
     wait_until(lambda: health(daemon)["uptime_seconds"] >= 2, "two seconds of uptime")
 
 
+def wait_for_registry_of(daemon, n):
+    wait_until(lambda: health(daemon)["checks"]["registry"]["detail"] == f"Projects: {n}",
+               f"{n} projects")
+
+
 # The database.
 
 def test_serves_without_database_and_from_when_there_is_one(root, daemon, run_op):
@@ -164,6 +169,28 @@ def test_source_that_is_gone_or_empty_is_told(filled, daemon):
     shutil.rmtree(filled.vault)
     shutil.move(filled.path / "away", filled.vault)
     wait_for_check(daemon, "sources", "ok")
+
+
+def test_source_of_known_documents_is_missed_without_a_project(filled, daemon, run_op):
+    filled.write_registry([])
+    filled.drive.rmdir()  # of which nothing is known
+    wait_for_registry_of(daemon, 0)
+    assert health(daemon)["checks"]["sources"]["status"] == "ok"
+    shutil.move(filled.vault, filled.path / "away")
+    assert str(filled.vault) in wait_for_check(daemon, "sources", "degraded")
+    filled.vault.mkdir()
+    wait_until(lambda: "is empty" in health(daemon)["checks"]["sources"]["detail"], "an empty one")
+    run_op("atocore-ingest", "--allow-mass-removal").expect(0)
+    wait_for_check(daemon, "sources", "ok")
+
+
+def test_new_installation_misses_no_source(root, daemon, run_op):
+    root.write_registry([])
+    shutil.rmtree(root.vault)
+    shutil.rmtree(root.drive)
+    run_op("atocore-ingest")
+    wait_for_check(daemon, "database", "ok")
+    assert health(daemon)["checks"]["sources"]["status"] == "ok"
 
 
 def test_backup_root_that_is_gone_is_told(filled, daemon):
