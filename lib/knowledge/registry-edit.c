@@ -154,30 +154,34 @@ static int inherit(json_object *object, json_object *old, const char *const *kno
         return 0;
 }
 
-static bool is_same_text(json_object *a, json_object *b, const char *member) {
-        return json_object_equal(
-                       json_object_object_get(a, member), json_object_object_get(b, member)) != 0;
+/* From the one of the same source and subpath, which the file may have written otherwise than it is
+ * shown. */
+static int inherit_root(json_object *root, json_object *old_roots, const struct Project *old) {
+        const char *source = json_object_get_string(json_object_object_get(root, "source"));
+        _cleanup_free_ char *subpath =
+                strdup(json_object_get_string(json_object_object_get(root, "subpath")));
+
+        if (!subpath)
+                return -ENOMEM;
+        (void) registry_normalise_subpath(subpath); /* the parser took it */
+        for (size_t i = 0; i < old->n_roots; i++)
+                if (strcmp(source, old->roots[i].source) == 0 &&
+                        strcmp(subpath, old->roots[i].subpath) == 0)
+                        return inherit(root, json_object_array_get_idx(old_roots, i), root_members);
+        return 0;
 }
 
-static int inherit_all(json_object *project, json_object *old) {
+/* `old` is what `object` was read to be. */
+static int inherit_all(json_object *project, json_object *object, const struct Project *old) {
         json_object *roots = json_object_object_get(project, "ingest_roots");
-        json_object *old_roots = json_object_object_get(old, "ingest_roots");
-        int r;
+        json_object *old_roots = json_object_object_get(object, "ingest_roots");
 
-        for (size_t i = 0; i < json_object_array_length(roots); i++)
-                for (size_t j = 0; j < json_object_array_length(old_roots); j++) {
-                        json_object *root = json_object_array_get_idx(roots, i);
-                        json_object *known = json_object_array_get_idx(old_roots, j);
-
-                        if (!is_same_text(root, known, "source") ||
-                                !is_same_text(root, known, "subpath"))
-                                continue;
-                        r = inherit(root, known, root_members);
-                        if (r < 0)
-                                return r;
-                        break;
-                }
-        return inherit(project, old, project_members);
+        for (size_t i = 0; i < json_object_array_length(roots); i++) {
+                int r = inherit_root(json_object_array_get_idx(roots, i), old_roots, old);
+                if (r < 0)
+                        return r;
+        }
+        return inherit(project, object, project_members);
 }
 
 /* The text. */
@@ -344,7 +348,7 @@ static int edit_text(const char *text, const char *name, json_object *given,
                 r = json_document_parse(
                         text, strlen(text), REGISTRY_DEPTH_MAX, &document, &problem);
         if (r >= 0 && old)
-                r = inherit_all(project, project_of(document, index));
+                r = inherit_all(project, project_of(document, index), old);
         return r < 0 ? r : make(text, index, project, edit, fault);
 }
 

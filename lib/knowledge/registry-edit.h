@@ -43,7 +43,7 @@ enum RegistryEditResult {
  *
  * `name` NULL: it is added, behind all others. Else it replaces the one with that id or alias: the
  * id stays, as others have stored it, and may be left out; members of the old project and its roots
- * that this program does not know stay, too (roots are the same by source and subpath).
+ * that this program does not know stay, too (roots are the same by source and normalised subpath).
  *
  * Without a registry: one is begun if `first` and there never was one, as far as .previous tells;
  * else REGISTRY_MISSING. On disk but broken: REGISTRY_INVALID; it has to be mended first. Further

@@ -244,8 +244,7 @@ static bool is_source(const char *name) {
         return false;
 }
 
-/* In place: without "." and empty components. False when it leaves what it is below. */
-static bool normalise_subpath(char *path) {
+bool registry_normalise_subpath(char *path) {
         char *to = path;
 
         if (path[0] == '/')
@@ -285,7 +284,7 @@ static int read_root(const struct Reading *reading, json_object *object, struct 
         root->subpath = strdup(given);
         if (!root->subpath)
                 return -ENOMEM;
-        if (!normalise_subpath(root->subpath))
+        if (!registry_normalise_subpath(root->subpath))
                 return invalid_value(reading, REGISTRY_FAULT_RANGE, "subpath", NULL, given,
                         "leaves its source",
                         "give a path below the source, without \"..\" and not absolute");

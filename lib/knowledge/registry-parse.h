@@ -8,6 +8,7 @@
  */
 
 #include <json-c/json.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "lib/knowledge/registry.h"
@@ -37,6 +38,9 @@ void registry_fault_clear(struct RegistryFault *fault);
 
 /* Where it is in the document, for json_locate(); caller frees; NULL when memory ran out. */
 char *registry_fault_pointer(const struct RegistryFault *fault);
+
+/* In place: without "." and empty components. False when it leaves what it is below. */
+bool registry_normalise_subpath(char *path);
 
 /* For who finds a fault of its own: -EBADMSG, or -ENOMEM. `owner` may be NULL. */
 int registry_fault_set(struct RegistryFault *fault, enum RegistryFaultKind kind, const char *field,

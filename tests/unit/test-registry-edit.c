@@ -149,6 +149,24 @@ static void test_replaced_project_keeps_its_id_and_what_is_not_known(void **stat
         assert_int_equal(registry_find(registry, "ONE") == &registry->projects[0], true);
 }
 
+static void test_root_is_the_same_however_its_subpath_is_written(void **state) {
+        _cleanup_free_ char *text = NULL;
+
+        (void) state;
+        write_registry("{\"projects\":[{\"id\":\"a\",\"ingest_roots\":["
+                       "{\"source\":\"vault\",\"subpath\":\"./x//y/\",\"colour\":\"red\"},"
+                       "{\"source\":\"drive\",\"subpath\":\".\",\"colour\":\"blue\"},"
+                       "{\"source\":\"drive\",\"subpath\":\"x\",\"colour\":\"green\"}]}]}");
+        edit("a",
+                "{\"ingest_roots\":[{\"source\":\"drive\",\"subpath\":\"\"},"
+                "{\"source\":\"vault\",\"subpath\":\"x/y\"},"
+                "{\"source\":\"vault\",\"subpath\":\"x\"}]}");
+        text = scratch_read(layout->registry, NULL);
+        assert_non_null(strstr(text, "\"red\""));
+        assert_non_null(strstr(text, "\"blue\""));
+        assert_null(strstr(text, "\"green\""));
+}
+
 static void test_version_before_is_kept_with_the_mode_of_the_file(void **state) {
         _cleanup_free_ char *previous = NULL;
         struct stat st;
@@ -371,6 +389,7 @@ int main(void) {
                 SCRATCH(test_project_is_added_behind_the_others_and_their_text_stays),
                 SCRATCH(test_first_project_of_an_empty_or_absent_registry),
                 SCRATCH(test_replaced_project_keeps_its_id_and_what_is_not_known),
+                SCRATCH(test_root_is_the_same_however_its_subpath_is_written),
                 SCRATCH(test_version_before_is_kept_with_the_mode_of_the_file),
                 SCRATCH(test_faults_name_their_kind_and_field),
                 SCRATCH(test_unknown_project_cannot_be_replaced),
