@@ -10,7 +10,10 @@
 #include <string.h>
 
 #include "lib/base/json-locate.h"
+#include "lib/base/text.h"
 #include "lib/base/utf8.h"
+
+#define FIELD_SHOWN_MAX 200 /* bytes of its name in a message */
 
 DEFINE_POINTER_CLEANUP(json_tokener *, json_tokener_free)
 #define _cleanup_tokener_ _cleanup_(json_tokener_freep)
@@ -105,6 +108,22 @@ static int problem(char **ret_problem, const char *format, ...) {
         return -EBADMSG;
 }
 
+/* Which field it is, and where it is the second time. */
+static int given_twice(const char *text, char **ret_problem) {
+        _cleanup_free_ char *key = NULL, *shown = NULL;
+        size_t begin, end;
+
+        if (!json_locate_twice(text, &begin, &end))
+                return problem(ret_problem, "a field is given twice in one object");
+        key = strndup(text + begin + 1, end - begin - 2);
+        shown = key ? text_escape(key) : NULL;
+        if (!shown)
+                return -ENOMEM;
+        return problem(ret_problem, "line %zu: the field \"%.*s\" is given twice in one object",
+                json_line(text, begin),
+                (int) utf8_valid_prefix(shown, strnlen(shown, FIELD_SHOWN_MAX)), shown);
+}
+
 char *json_document_mask(const char *text, size_t size) {
         char *masked = malloc(size + 1);
 
@@ -167,7 +186,7 @@ int json_document_parse(
                 return problem(
                         ret_problem, "line %zu: unexpected character", json_line(text, strict));
         if (count_fields(document) != colons)
-                return problem(ret_problem, "a field is given twice in one object");
+                return given_twice(text, ret_problem);
 
         *ret_document = STEAL(document);
         return 0;

@@ -38,6 +38,19 @@ static const char *skip_value(const char *p) {
         return p;
 }
 
+/* The key from `begin` to `end`, quotes included, as a string; caller frees. */
+static char *unquote(const char *begin, const char *end) {
+        _cleanup_json_ json_object *string = NULL;
+        _cleanup_free_ char *quoted = NULL;
+        size_t size = (size_t) (end - begin);
+
+        if (!memchr(begin, '\\', size))
+                return strndup(begin + 1, size - 2);
+        quoted = strndup(begin, size);
+        string = quoted ? json_tokener_parse(quoted) : NULL;
+        return string ? strdup(json_object_get_string(string)) : NULL;
+}
+
 /* The string from `begin` to `end`, quotes included, is `name`. */
 static bool is_named(const char *begin, const char *end, const char *name, size_t length) {
         _cleanup_json_ json_object *string = NULL;
@@ -100,6 +113,56 @@ bool json_locate(const char *text, const char *pointer, size_t *ret_begin, size_
         *ret_begin = (size_t) (p - text);
         *ret_end = (size_t) (skip_value(p) - text);
         return found;
+}
+
+/* The first key at or below *p that its object has twice; NULL: none, or memory ran out. *p is then
+ * behind the value. */
+static const char *find_twice(const char **p) {
+        _cleanup_json_ json_object *names = json_object_new_object();
+        bool is_object;
+
+        *p = skip_space(*p);
+        if (**p != '{' && **p != '[') {
+                *p = skip_value(*p);
+                return NULL;
+        }
+        is_object = **p == '{';
+        *p = skip_space(*p + 1);
+        while (**p != '}' && **p != ']' && **p != '\0') {
+                const char *found;
+
+                if (is_object) {
+                        const char *key = *p, *end = skip_string(key);
+                        _cleanup_free_ char *name = unquote(key, end);
+
+                        if (!names || !name)
+                                return NULL;
+                        if (json_object_object_get_ex(names, name, NULL))
+                                return key;
+                        if (json_object_object_add(names, name, NULL) < 0)
+                                return NULL;
+                        *p = skip_space(end);
+                        *p += **p == ':';
+                }
+                found = find_twice(p);
+                if (found)
+                        return found;
+                *p = skip_space(*p);
+                if (**p == ',')
+                        *p = skip_space(*p + 1);
+        }
+        *p += **p != '\0';
+        return NULL;
+}
+
+bool json_locate_twice(const char *text, size_t *ret_begin, size_t *ret_end) {
+        const char *p = text, *key = find_twice(&p);
+
+        if (!key)
+                return false;
+        *ret_begin = (size_t) (key - text);
+        *ret_end = (size_t) (skip_string(key) - text);
+        return true;
 }
 
 size_t json_line(const char *text, size_t offset) {

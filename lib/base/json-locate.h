@@ -14,5 +14,9 @@
  * text[*ret_end]. False where there is none: they are then of the nearest value above it. */
 bool json_locate(const char *text, const char *pointer, size_t *ret_begin, size_t *ret_end);
 
+/* The first key that its object has had before: text[*ret_begin] up to text[*ret_end], with its
+ * quotes. False where there is none, or memory ran out. */
+bool json_locate_twice(const char *text, size_t *ret_begin, size_t *ret_end);
+
 /* Lines are counted from 1. */
 size_t json_line(const char *text, size_t offset);

@@ -22,6 +22,11 @@ def test_malformed_json_is_400(daemon, path, body):
     problem(daemon.post(path, body), 400, "json_malformed")
 
 
+def test_field_that_is_given_twice_is_named(daemon):
+    document = problem(daemon.post("/query", '{"prompt":"a",\n"prompt":"b"}'), 400, "json_malformed")
+    assert 'line 2: the field "prompt" is given twice' in document["detail"]
+
+
 @pytest.mark.parametrize("path", BODIES)
 @pytest.mark.parametrize("body", ["[]", "null", "1", '"text"', "true", "[{}]"])
 def test_json_that_is_no_object_is_400(daemon, path, body):

@@ -299,10 +299,11 @@ def test_edit_is_served_without_a_restart(filled, daemon):
     ('{"projects": [\n  {"id": "a",}\n]}\n', "line 2"),
     ('{"projects": [\n  {"id": "a", "ingest_roots": []},\n  {"id": "b",\n   "aliases": ["A"],\n'
      '   "ingest_roots": []}]}', 'line 4: project "b": aliases[0] "A" is an id or alias of'),
+    ('{"projects": [\n {"id": "a", "ingest_roots": [],\n  "id": "b"}]}', 'line 3: the field "id"'),
     ('[]', "line 1"), ("\0", "line 1"), ("", "line 1"),
     ('{"projects": [{"id": "a", "ingest_roots": [\n{"source": "vault", "subpath": "../x"}]}]}',
      'line 2: project "a": ingest_roots[0].subpath "../x" leaves its source'),
-], ids=["comma", "alias", "array", "nul", "empty", "subpath"])
+], ids=["comma", "alias", "twice", "array", "nul", "empty", "subpath"])
 def test_broken_edit_is_told_and_the_last_good_one_served(filled, daemon, text, words):
     good = daemon.get("/projects").expect(200).json
     assert good["warnings"] == []

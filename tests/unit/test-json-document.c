@@ -107,6 +107,26 @@ static void test_a_field_given_twice_is_refused_at_any_depth(void **state) {
         assert_refused("{\"a\":1,\"\\u0061\":2}", "twice");
 }
 
+static void test_field_given_twice_is_named_with_its_line(void **state) {
+        _cleanup_free_ char *text = NULL, *long_name = malloc(100001);
+
+        (void) state;
+        assert_refused(
+                "{\"a\":{\"b\":1},\n\"b\":[{\"b\":2},{\"b\":\"}\"}],\n\"c\":1,\n\"b\" :1,\"a\":1}",
+                "line 4: the field \"b\" is given twice");
+        assert_refused("[{},[],{\"x\":[{\"a,:\":{\"b\":1},\n\"a,:\":{\"c\":2}}]},{\"x\":1}]",
+                "line 2: the field \"a,:\" is given twice");
+        assert_refused("{\"a\":1,\n\"\\u0061\":2}", "line 2: the field \"\\u0061\" is given twice");
+        assert_refused("{\"\u202ex\":1,\"\u202ex\":2}", "\"\\xe2\\x80\\xaex\" is given twice");
+
+        assert_non_null(long_name);
+        memset(long_name, 'n', 100000);
+        long_name[100000] = '\0';
+        assert_true(asprintf(&text, "{\"%s\":1,\"%s\":2}", long_name, long_name) > 0);
+        memcpy(long_name + 200, "\" is", 5);
+        assert_refused(text, long_name + 190);
+}
+
 static void test_integers_beyond_64_bits_are_the_nearest(void **state) {
         static const struct {
                 const char *text;
@@ -173,6 +193,7 @@ int main(void) {
                 cmocka_unit_test(test_a_nul_byte_is_refused),
                 cmocka_unit_test(test_nesting_beyond_the_bound_is_refused),
                 cmocka_unit_test(test_a_field_given_twice_is_refused_at_any_depth),
+                cmocka_unit_test(test_field_given_twice_is_named_with_its_line),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
