@@ -32,6 +32,7 @@ struct Block {
                          * be it blank or a link definition */
         size_t next;    /* index of that block */
         char *heading;  /* plain text of a heading on one line, may be "" */
+        bool is_plain;  /* that is all that the heading says: no target of a link, nothing cut */
 };
 
 struct BlockList {

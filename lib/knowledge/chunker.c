@@ -33,6 +33,7 @@ struct Chunker {
 
         bool open;     /* there is a chunk that is not blank so far */
         bool has_body; /* it has more than its heading */
+        bool is_plain; /* the heading, in force, has no more than the path */
         size_t start, start_line;
         size_t end, end_line; /* of its last line that is not blank */
 };
@@ -260,8 +261,8 @@ static int begin_section(struct Chunker *chunker, struct Block *heading) {
         struct DocumentText *document = chunker->document;
         int r;
 
-        /* Nothing but a heading, and what comes is below it. */
-        if (!chunker->has_body && heading->level > chunker->level)
+        /* Nothing but a heading, and what comes is below it and has it in its path. */
+        if (!chunker->has_body && chunker->is_plain && heading->level > chunker->level)
                 discard(chunker);
         r = flush(chunker);
         if (r < 0)
@@ -274,6 +275,7 @@ static int begin_section(struct Chunker *chunker, struct Block *heading) {
         if (*heading->heading)
                 chunker->headings[heading->level - 1] = STEAL(heading->heading);
         chunker->level = heading->level;
+        chunker->is_plain = heading->is_plain;
         if (heading->level == 1 && !document->title && chunker->headings[0]) {
                 document->title = strdup(chunker->headings[0]);
                 if (!document->title)

@@ -127,6 +127,22 @@ static char *plain_heading(cmark_node *heading, cmark_iter *iterator) {
         return label_finish(&label);
 }
 
+/* Whether a heading as written says no more than its label: all is there but blanks and markers. An
+ * entity counts as more; that does no harm. */
+static bool is_plain_heading(const char *text, size_t size, const char *label) {
+        for (size_t i = 0; i < size; i++) {
+                bool blank = (unsigned char) text[i] <= ' ';
+
+                while (*label == ' ')
+                        label++;
+                if (text[i] == *label && !blank)
+                        label++;
+                else if (!blank && !strchr("#=-*_`\\", text[i]))
+                        return false;
+        }
+        return true;
+}
+
 /* HTML blocks that go on over blank lines and hold text as it stands (CommonMark 4.6, start
  * condition 1). */
 static bool is_verbatim_html(const char *html) {
@@ -176,8 +192,8 @@ static int add_block(struct Parse *parse, cmark_node *node, unsigned depth,
         block->depth = depth;
         block->start = offset_of_line(lines, cmark_node_get_start_line(node));
         /* Where cmark says that HTML ends cannot be relied on (it is a line short where the end
-         * condition is met). Code may be said to end one line late: block_list_close() cuts that.
-         */
+         * condition is met). Code and underlined headings may be said to end one line late:
+         * block_list_close() cuts that. */
         block->own_end = SIZE_MAX;
         if (type == CMARK_NODE_HEADING || type == CMARK_NODE_CODE_BLOCK) {
                 struct LineReader ahead = *lines;
@@ -261,6 +277,16 @@ static int parse_part(const char *text, size_t size, struct BlockList *blocks, s
         return 0;
 }
 
+static void mark_plain_headings(struct BlockList *blocks, const char *text) {
+        for (size_t i = 0; i < blocks->n; i++) {
+                struct Block *block = &blocks->blocks[i];
+
+                if (block->kind == BLOCK_HEADING)
+                        block->is_plain = is_plain_heading(
+                                text + block->start, block->own_end - block->start, block->heading);
+        }
+}
+
 static void keep_before(struct BlockList *blocks, size_t offset) {
         size_t n = blocks->n;
 
@@ -294,6 +320,7 @@ int markdown_blocks(
                 *ret_used = part < size ? last : part;
                 keep_before(blocks, *ret_used);
                 block_list_close(blocks, *ret_used);
+                mark_plain_headings(blocks, text);
                 return 0;
         }
 }

@@ -107,6 +107,48 @@ static void test_a_heading_with_nothing_but_headings_below_is_in_their_paths(voi
         expect_chunks("# A\n\n## B\n\n### C\ntext\n", "A > B > C > [5-6] ### C\\ntext\n");
 }
 
+static void test_a_heading_that_says_more_than_the_path_is_a_chunk(void **state) {
+        (void) state;
+        _cleanup_free_ char *words = repeat("word ", 50);
+        _cleanup_free_ char *text = NULL, *expected = NULL;
+        static const struct {
+                const char *heading;
+                const char *label;
+        } more[] = {
+                { "# [Guide](https://example.org/guide)", "Guide" },
+                { "# Guide <!-- old: handbook -->", "Guide" },
+                { "# <a id=\"handbook\"></a>Guide", "Guide" },
+                { "# ![Guide](handbook.png)", "Guide" },
+        };
+        static const char *const less[] = { "# *A* **b** `c` _d_ #",
+                "A *b*\n===", "# a\\*b - c_d = e", "#\t a \t b", "#" };
+
+        for (size_t i = 0; i < sizeof more / sizeof more[0]; i++) {
+                _cleanup_free_ char *with = NULL, *chunks = NULL;
+
+                assert_true(asprintf(&with, "%s\n\n## B\ntext\n", more[i].heading) > 0);
+                assert_true(asprintf(&chunks, "%s > [1-1] %s\n%s > B > [3-4] ## B\\ntext\n",
+                                    more[i].label, more[i].heading, more[i].label) > 0);
+                expect_chunks(with, chunks);
+        }
+        for (size_t i = 0; i < sizeof less / sizeof less[0]; i++) {
+                _cleanup_free_ char *with = NULL;
+
+                assert_true(asprintf(&with, "%s\n## B\ntext\n", less[i]) > 0);
+                _cleanup_document_text_ struct DocumentText *document =
+                        chunk_bytes(with, strlen(with), DOCUMENT_MARKDOWN);
+                assert_int_equal(document->n_chunks, 1);
+        }
+
+        /* A paragraph that a line follows is a heading, too. */
+        assert_true(asprintf(&text, "# A\n\n%slast\n---\n\n### C\ntext\n", words) > 0);
+        assert_true(asprintf(&expected,
+                            "A > %.239s > [3-4] %slast\\n---\n"
+                            "A > %.239s > C > [6-7] ### C\\ntext\n",
+                            words, words, words) > 0);
+        expect_chunks(text, expected);
+}
+
 static void test_a_heading_without_anything_is_still_found(void **state) {
         (void) state;
         expect_chunks("# A\n## B\n## C\ntext\n# D\n",
@@ -245,6 +287,7 @@ int main(void) {
                 cmocka_unit_test(test_the_path_holds_plain_text),
                 cmocka_unit_test(test_the_path_is_bounded_in_length),
                 cmocka_unit_test(test_a_heading_with_nothing_but_headings_below_is_in_their_paths),
+                cmocka_unit_test(test_a_heading_that_says_more_than_the_path_is_a_chunk),
                 cmocka_unit_test(test_a_heading_without_anything_is_still_found),
                 cmocka_unit_test(test_line_ends_of_all_kinds_count),
                 cmocka_unit_test(test_nothing_but_blanks_has_no_chunk),
