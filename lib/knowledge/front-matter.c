@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <yaml.h>
 
 #include "lib/knowledge/block.h"
@@ -81,7 +82,7 @@ static enum Field field_of(const char *key) {
         };
 
         for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
-                if (strcmp(key, fields[i].key) == 0)
+                if (strcasecmp(key, fields[i].key) == 0)
                         return fields[i].field;
         return FIELD_OTHER;
 }

@@ -3,9 +3,9 @@
 
 /*
  * Front matter: YAML between a line `---`, the first of the file, and a line `---` or `...`. Read
- * are title, tags and aliases (tag and alias mean the same); tags and aliases may be a list or one
- * string with commas (tags: or blanks) between them, tags may begin with #. All else is skipped,
- * YAML aliases included, which are never expanded.
+ * are title, tags and aliases (tag and alias mean the same, in any case); tags and aliases may be a
+ * list or one string with commas (tags: or blanks) between them, tags may begin with #. All else is
+ * skipped, YAML aliases included, which are never expanded.
  */
 
 #include <stddef.h>

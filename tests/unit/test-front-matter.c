@@ -101,6 +101,12 @@ static void test_title_tags_and_aliases_are_read(void **state) {
         expect("# only a comment", NULL, STRINGS(), STRINGS());
 }
 
+static void test_case_does_not_matter_in_keys(void **state) {
+        (void) state;
+        expect("Title: T\nTAGS: [one]\nAliases: A", "T", STRINGS("one"), STRINGS("A"));
+        expect("Tag: two\nAlias: B", NULL, STRINGS("two"), STRINGS("B"));
+}
+
 static void test_one_string_may_hold_several(void **state) {
         (void) state;
         expect("tags: \"#one, two #three/four\"\naliases: First name, Second name", NULL,
@@ -206,6 +212,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_it_stands_on_the_first_line_between_its_fences),
                 cmocka_unit_test(test_title_tags_and_aliases_are_read),
+                cmocka_unit_test(test_case_does_not_matter_in_keys),
                 cmocka_unit_test(test_one_string_may_hold_several),
                 cmocka_unit_test(test_values_that_are_nothing_are_left_out),
                 cmocka_unit_test(test_scalars_of_other_types_are_their_text),
