@@ -399,7 +399,14 @@ static int chunk_pages(struct Chunker *chunker) {
         return 0;
 }
 
-static int take_front_matter(struct Chunker *chunker, enum DocumentKind kind) {
+static int chunk_lines(struct Chunker *chunker, size_t end) {
+        int r = split_lines(chunker, end, false);
+
+        return r < 0 ? r : flush(chunker);
+}
+
+/* *ret_size of it are in no chunk. */
+static int take_front_matter(struct Chunker *chunker, enum DocumentKind kind, size_t *ret_size) {
         _cleanup_front_matter_ struct FrontMatter *front_matter = NULL;
         struct DocumentText *document = chunker->document;
         const char *text = chunker->text + chunker->cursor;
@@ -419,12 +426,11 @@ static int take_front_matter(struct Chunker *chunker, enum DocumentKind kind) {
         /* So much is rather a document that starts with a line. */
         if (size > FRONT_MATTER_MAX)
                 return 0;
-        if (document->front_matter_error) {
-                r = split_lines(chunker, chunker->cursor + size, false);
-                return r < 0 ? r : flush(chunker);
-        }
+        if (document->front_matter_error)
+                return chunk_lines(chunker, chunker->cursor + size);
         take_until(chunker, chunker->cursor + size, false);
         discard(chunker);
+        *ret_size = size;
         return 0;
 }
 
@@ -432,6 +438,7 @@ int chunk_document(
         const char *text, size_t size, enum DocumentKind kind, struct DocumentText **ret_document) {
         _cleanup_document_text_ struct DocumentText *document = NULL;
         _cleanup_(chunker_clear) struct Chunker chunker = { .text = text, .size = size, .line = 1 };
+        size_t start, front_matter = 0;
         int r;
 
         document = calloc(1, sizeof *document);
@@ -442,10 +449,16 @@ int chunk_document(
         if (size >= sizeof byte_order_mark &&
                 memcmp(text, byte_order_mark, sizeof byte_order_mark) == 0)
                 chunker.cursor = sizeof byte_order_mark;
-        r = take_front_matter(&chunker, kind);
+        start = chunker.cursor;
+        r = take_front_matter(&chunker, kind, &front_matter);
         if (r < 0)
                 return r;
         r = kind == DOCUMENT_PAGES ? chunk_pages(&chunker) : chunk_body(&chunker, kind);
+        if (r >= 0 && document->n_chunks == 0 && front_matter > 0) {
+                chunker.cursor = start;
+                chunker.line = 1;
+                r = chunk_lines(&chunker, start + front_matter);
+        }
         if (r < 0)
                 return r;
         *ret_document = STEAL(document);

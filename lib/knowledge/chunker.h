@@ -9,8 +9,8 @@
  * its own; headings inside quotes and lists are text. A heading with nothing but deeper headings
  * below it has no chunk: theirs bear it in their paths; unless it says more than a path can hold,
  * as it is very long, or has the target of a link or HTML in it. Front matter is in no chunk,
- * unless it is broken: then it is text. All other lines that are not blank are in exactly one
- * chunk.
+ * unless it is broken, then it is text, or all that there is. All other lines that are not blank
+ * are in exactly one chunk.
  *
  * Pages are sections too: no chunk is of more than one, and "Page 12" is its heading path.
  *

@@ -211,6 +211,15 @@ static void test_front_matter_is_in_no_chunk_and_lines_still_count(void **state)
         expect_chunks("---\n---\ntext\n", "[3-3] text\n");
 }
 
+static void test_front_matter_alone_is_the_chunk(void **state) {
+        (void) state;
+        expect_chunks(
+                "---\ntitle: T\ntags: [a]\n---\n", "[1-4] ---\\ntitle: T\\ntags: [a]\\n---\n");
+        expect_chunks("\xef\xbb\xbf---\r\ntitle: T\r\n...\r\n\r\n \r\n",
+                "[1-3] ---\\r\\ntitle: T\\r\\n...\n");
+        expect_chunks("---\ntitle: T\n---", "[1-3] ---\\ntitle: T\\n---\n");
+}
+
 static void test_broken_front_matter_is_text_and_says_so(void **state) {
         (void) state;
         static const char text[] = "---\ntitle: [x\n---\n# H\ntext\n";
@@ -295,6 +304,7 @@ int main(void) {
                 cmocka_unit_test(
                         test_the_title_is_of_front_matter_else_of_the_first_level_1_heading),
                 cmocka_unit_test(test_front_matter_is_in_no_chunk_and_lines_still_count),
+                cmocka_unit_test(test_front_matter_alone_is_the_chunk),
                 cmocka_unit_test(test_broken_front_matter_is_text_and_says_so),
                 cmocka_unit_test(
                         test_far_more_than_front_matter_is_a_document_that_starts_with_a_line),
