@@ -9,8 +9,6 @@
 #include "lib/base/json-document.h"
 #include "lib/base/stamp.h"
 
-#define JSON_DEPTH 32
-
 static int refuse(struct Response *response, unsigned status, const char *code, const char *kind,
         const char *name, const char *what) {
         (void) response_problem(response, status, code, "%s %s %s", kind, name, what);
@@ -45,7 +43,8 @@ int fields_parse(const struct Request *request, enum FieldNeed need, json_object
                 return response_problem(response, HTTP_BAD_REQUEST, "body_missing",
                         "The request has no body; a JSON object is expected");
 
-        r = json_document_parse(request->body, request->body_size, JSON_DEPTH, &object, &problem);
+        r = json_document_parse(
+                request->body, request->body_size, FIELDS_DEPTH_MAX, &object, &problem);
         if (r == -ENOMEM)
                 return response_out_of_memory(response);
         if (r < 0)

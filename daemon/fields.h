@@ -14,6 +14,8 @@
 #include "daemon/request.h"
 #include "daemon/response.h"
 
+#define FIELDS_DEPTH_MAX 32
+
 enum FieldNeed {
         FIELD_OPTIONAL,
         FIELD_REQUIRED,

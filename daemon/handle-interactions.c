@@ -16,7 +16,13 @@
 /* Documents. */
 
 static json_object *document_or_null(const char *text) {
-        return text ? json_tokener_parse(text) : NULL; /* we wrote it from a parsed one */
+        _cleanup_free_ char *problem = NULL;
+        json_object *document = NULL;
+
+        if (text) /* which we wrote from a parsed one */
+                (void) json_document_parse(
+                        text, strlen(text), FIELDS_DEPTH_MAX, &document, &problem);
+        return document;
 }
 
 static json_object *interaction_to_json(const struct Interaction *interaction) {

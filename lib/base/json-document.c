@@ -57,40 +57,69 @@ static size_t scan(const char *text, size_t size, size_t *ret_colons) {
         return i;
 }
 
-/* JSON has integers of any length. Those beyond 64 bits are the nearest that 64 bits hold to json-c
- * 0.16, and an error to json-c 0.18: they become the nearest here, so that whoever reads the field
- * can call it out of range. The length stays, and with it the place of everything else.
- * *ret_text is NULL where there is nothing to do. */
-static int clamp_integers(const char *text, size_t size, char **ret_text) {
-        _cleanup_free_ char *clamped = NULL;
-
-        for (size_t i = 0, length; i < size; i += length) {
-                const char *limit = i > 0 && text[i - 1] == '-' ? "9223372036854775808"
-                                                                : "18446744073709551615";
-                length = 1;
-                if (text[i] == '"') {
-                        while (i + length < size && text[i + length] != '"')
-                                length += text[i + length] == '\\' ? 2 : 1;
-                        length++;
+/* The next number, with its sign, in text that may be no JSON; NULL: there is none. */
+static char *next_number(const char *p, size_t *ret_length) {
+        for (; *p != '\0'; p++) {
+                if (isdigit((unsigned char) *p) || (*p == '-' && isdigit((unsigned char) p[1]))) {
+                        *ret_length = 1 + strspn(p + 1, "0123456789.eE+-");
+                        return (char *) p;
                 }
-                if (!isdigit((unsigned char) text[i]))
+                if (*p != '"')
                         continue;
-                length = strspn(text + i, "0123456789.eE+-");
-                if (strspn(text + i, "0123456789") != length || text[i] == '0' ||
-                        length < strlen(limit) ||
-                        (length == strlen(limit) && strncmp(text + i, limit, length) <= 0))
-                        continue;
-                if (!clamped) {
-                        clamped = malloc(size + 1);
-                        if (!clamped)
-                                return -ENOMEM;
-                        memcpy(clamped, text, size + 1);
-                }
-                memset(clamped + i, ' ', length);
-                memcpy(clamped + i, limit, strlen(limit));
+                for (p++; *p != '"' && *p != '\0'; p++)
+                        if (*p == '\\' && p[1] != '\0')
+                                p++;
+                if (*p == '\0')
+                        break;
         }
-        *ret_text = STEAL(clamped);
-        return 0;
+        return NULL;
+}
+
+/* Of an integer beyond 64 bits, the nearest that 64 bits hold; NULL: it is none. */
+static const char *nearest(const char *number, size_t length) {
+        const char *limit = *number == '-' ? "-9223372036854775808" : "18446744073709551615";
+        const char *digits = number + (*number == '-');
+
+        if (*digits == '0' || digits + strspn(digits, "0123456789") != number + length ||
+                length < strlen(limit) ||
+                (length == strlen(limit) && strncmp(number, limit, length) <= 0))
+                return NULL;
+        return limit;
+}
+
+/* json-c keeps the text of a number with a fraction or an exponent, and prints an integer anew from
+ * its 64 bits. Where that would be another one it keeps the text here too, so that it goes out as
+ * it came in. In the order of the text, which is that of the members as long as none is there
+ * twice. */
+static int keep_integers(json_object *value, const char **text) {
+        enum json_type type = json_object_get_type(value);
+        const char *number;
+        size_t length;
+        int r = 0;
+
+        if (type == json_type_object) {
+                json_object_object_foreach(value, key, member) {
+                        (void) key;
+                        r = r < 0 ? r : keep_integers(member, text);
+                }
+        } else if (type == json_type_array) {
+                for (size_t i = 0; r >= 0 && i < json_object_array_length(value); i++)
+                        r = keep_integers(json_object_array_get_idx(value, i), text);
+        } else if (type == json_type_int || type == json_type_double) {
+                number = next_number(*text, &length);
+                if (!number)
+                        return -EBADMSG;
+                *text = number + length;
+                if (nearest(number, length) || (length == 2 && strncmp(number, "-0", 2) == 0)) {
+                        char *kept = strndup(number, length);
+
+                        if (!kept)
+                                return -ENOMEM;
+                        json_object_set_serializer(value, json_object_userdata_to_json_string, kept,
+                                json_object_free_userdata);
+                }
+        }
+        return r;
 }
 
 static int problem(char **ret_problem, const char *format, ...)
@@ -126,9 +155,19 @@ static int given_twice(const char *text, char **ret_problem) {
 
 char *json_document_mask(const char *text, size_t size) {
         char *masked = malloc(size + 1);
+        size_t length;
 
         for (size_t i = 0; masked && i <= size; i++)
                 masked[i] = (unsigned char) text[i] < 0x80 ? text[i] : 'x';
+        for (char *number = masked; number && (number = next_number(number, &length));
+                number += length) {
+                const char *limit = nearest(number, length);
+
+                if (!limit)
+                        continue;
+                memset(number, ' ', length); /* the place of everything else stays */
+                memcpy(number, limit, strlen(limit));
+        }
         return masked;
 }
 
@@ -136,7 +175,7 @@ int json_document_parse(
         const char *text, size_t size, int depth, json_object **ret_document, char **ret_problem) {
         _cleanup_tokener_ json_tokener *tokener = NULL;
         _cleanup_json_ json_object *document = NULL;
-        _cleanup_free_ char *clamped = NULL, *masked = NULL;
+        _cleanup_free_ char *masked = NULL;
 
         if (size >= INT_MAX)
                 return problem(ret_problem, "it is too large");
@@ -149,13 +188,10 @@ int json_document_parse(
                 return problem(ret_problem, "line %zu: not UTF-8", json_line(text, valid));
 
         tokener = json_tokener_new_ex(depth);
-        if (!tokener || clamp_integers(text, size, &clamped) < 0)
+        masked = json_document_mask(text, size);
+        if (!tokener || !masked)
                 return -ENOMEM;
         json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS);
-
-        masked = json_document_mask(clamped ? clamped : text, size);
-        if (!masked)
-                return -ENOMEM;
 
         /* With the NUL behind the text, by which the parser knows that there is no more. */
         document = json_tokener_parse_ex(tokener, masked, (int) size + 1);
@@ -176,7 +212,10 @@ int json_document_parse(
         (void) json_object_put(STEAL(document));
         json_tokener_reset(tokener);
         json_tokener_set_flags(tokener, JSON_TOKENER_ALLOW_TRAILING_CHARS);
-        document = json_tokener_parse_ex(tokener, clamped ? clamped : text, (int) size + 1);
+        for (size_t i = 0; i < size; i++)
+                if ((unsigned char) text[i] >= 0x80)
+                        masked[i] = text[i];
+        document = json_tokener_parse_ex(tokener, masked, (int) size + 1);
         if (json_tokener_get_error(tokener) != json_tokener_success)
                 return -ENOMEM; /* its grammar is right */
 
@@ -187,6 +226,8 @@ int json_document_parse(
                         ret_problem, "line %zu: unexpected character", json_line(text, strict));
         if (count_fields(document) != colons)
                 return given_twice(text, ret_problem);
+        if (keep_integers(document, &text) < 0)
+                return -ENOMEM;
 
         *ret_document = STEAL(document);
         return 0;

@@ -6,6 +6,7 @@ import concurrent.futures
 import fcntl
 import json
 import os
+import re
 
 import pytest
 
@@ -98,6 +99,21 @@ def test_replaced_project_keeps_its_place_its_id_and_what_is_not_ours(filled, da
     assert document["note"] == [1] and document["projects"][1] == PROJECTS[1]
     assert document["projects"][0] == {"id": "p05-interferometer", "owner": "Ann", **new}
     problem(daemon.post("/query", {"prompt": "x", "project": "p05"}), 404, "project_unknown")
+
+
+def test_replaced_project_keeps_every_number_that_is_not_ours(filled, daemon):
+    theirs = ['"n": 123456789012345678901234567890', '"m": -99999999999999999999', '"z": -0',
+              '"d": 0.1000000000000000055511151231257827', '"e": 1E400', '"t": 1.10']
+    root = '{"source": "vault", "subpath": "projects/p05", "r": 99999999999999999999}'
+    filled.registry.write_text('{"top": 99999999999999999999, "projects": [{"id": "p05", '
+                               f'{", ".join(theirs)}, "ingest_roots": [{root}]}}]}}')
+    shown = daemon.get("/projects").expect(200).json
+    assert shown["warnings"] == []
+    replace(daemon, "p05", {**shown["projects"][0], "aliases": ["ifm"]}).expect(200)
+    text = filled.registry.read_text()
+    assert '"ifm"' in text and '"top": 99999999999999999999,' in text
+    for member in (*theirs, '"r": 99999999999999999999'):
+        assert member in re.split(r",?\n *", text)
 
 
 def test_first_project_of_a_new_root(root, daemon):

@@ -171,6 +171,24 @@ def test_interaction_is_kept_and_found(filled, daemon):
     assert daemon.get(answer.headers["Location"]).expect(200).json == record
 
 
+def test_interaction_keeps_every_number_as_it_was_sent(filled, daemon):
+    used = "[1,123456789012345678901234567890,-99999999999999999999]"
+    pack = ('{"n":123456789012345678901234567890,"u":18446744073709551615,"z":-0,"e":1E400,'
+            '"d":0.1000000000000000055511151231257827,"t":1.10}')
+    answer = daemon.post("/interactions", f'{{"prompt":"p","chunks_used":{used},'
+                         f'"context_pack":{pack}}}').expect(201)
+    for shown in (answer, daemon.get(f"/interactions/{answer.json['id']}").expect(200),
+                  daemon.get("/interactions").expect(200)):
+        text = "".join(shown.body.decode().split())
+        assert f'"chunks_used":{used}' in text and f'"context_pack":{pack}' in text
+
+
+def test_half_a_surrogate_pair_is_a_replacement_character(filled, daemon):
+    answer = daemon.post("/interactions", r'{"prompt":"cut \ud83d","context_pack":{"x":"\ude00"}}')
+    assert answer.expect(201).json["prompt"] == "cut \ufffd"
+    assert answer.json["context_pack"] == {"x": "\ufffd"}
+
+
 def test_interaction_of_a_prompt_alone(filled, daemon):
     record = daemon.post("/interactions", {"prompt": "x", "response": None}).expect(201).json
     assert record["project"] is record["response"] is record["chunks_used"] is None

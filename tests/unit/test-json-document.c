@@ -160,13 +160,27 @@ static void test_integers_beyond_64_bits_are_the_nearest(void **state) {
         assert_refused("[-]", "line 1");
 }
 
-static void test_digits_that_are_no_integer_stay(void **state) {
+static void test_numbers_are_written_as_they_were_read(void **state) {
         static const char *const texts[] = {
                 "\"99999999999999999999\"",
                 "\"\\\"99999999999999999999\"",
                 "1.99999999999999999999",
                 "99999999999999999999.5",
                 "1e-30",
+                "1E5",
+                "1E400",
+                "-1.10",
+                "0.1000000000000000055511151231257827",
+                "0",
+                "-0",
+                "-0.0",
+                "18446744073709551615",
+                "18446744073709551616",
+                "-9223372036854775809",
+                "123456789012345678901234567890",
+                "{\"-0\":[1,\"-0\",1.5,{\"\\\\\":-0,\"x\":[[],-99999999999999999999]}],\"9\":"
+                "99999999999999999999"
+                ",\"z\":2}",
         };
 
         (void) state;
@@ -182,6 +196,41 @@ static void test_digits_that_are_no_integer_stay(void **state) {
         }
 }
 
+static void test_half_a_surrogate_pair_is_a_replacement_character(void **state) {
+        static const struct {
+                const char *text, *value;
+        } rows[] = {
+                { "\"\\ud83d\\ude00\"", "\U0001f600" },
+                { "\"\\ud83d\"", "\ufffd" },
+                { "\"\\ud83dx\"", "\ufffdx" },
+                { "\"\\ude00\\ud83d\"", "\ufffd\ufffd" },
+                { "\"\\ud83d\\ud83d\\ude00\"", "\ufffd\U0001f600" },
+                { "\"\\ud83d\\u0041\"", "\ufffdA" },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+                const char *text = rows[i].text;
+                _cleanup_free_ char *problem = NULL;
+                _cleanup_json_ json_object *document = NULL;
+
+                assert_int_equal(
+                        json_document_parse(text, strlen(text), DEPTH, &document, &problem), 0);
+                assert_string_equal(json_object_get_string(document), rows[i].value);
+        }
+}
+
+static void test_what_is_masked_is_of_the_same_length(void **state) {
+        static const char text[] = "{\"\u00e9 99999999999999999999\": [-99999999999999999999, "
+                                   "100000000000000000000000,-0,1e999999999999999999999]}";
+        _cleanup_free_ char *masked = json_document_mask(text, strlen(text));
+
+        (void) state;
+        assert_string_equal(masked,
+                "{\"xx 99999999999999999999\": [-9223372036854775808 , "
+                "18446744073709551615    ,-0,1e999999999999999999999]}");
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_json_of_every_kind_is_parsed),
@@ -189,7 +238,9 @@ int main(void) {
                 cmocka_unit_test(test_what_is_no_json_is_refused_with_its_line),
                 cmocka_unit_test(test_what_json_c_takes_beyond_json_is_refused),
                 cmocka_unit_test(test_integers_beyond_64_bits_are_the_nearest),
-                cmocka_unit_test(test_digits_that_are_no_integer_stay),
+                cmocka_unit_test(test_numbers_are_written_as_they_were_read),
+                cmocka_unit_test(test_half_a_surrogate_pair_is_a_replacement_character),
+                cmocka_unit_test(test_what_is_masked_is_of_the_same_length),
                 cmocka_unit_test(test_a_nul_byte_is_refused),
                 cmocka_unit_test(test_nesting_beyond_the_bound_is_refused),
                 cmocka_unit_test(test_a_field_given_twice_is_refused_at_any_depth),
