@@ -6,9 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/knowledge/front-matter.h"
+
 /* Some thousand chunks of prose, or many more of next to nothing. */
 #define OCCURRENCES_MAX (512 << 10)
 #define CHUNKS_MAX      (16 << 10)
+
+/* Weighted words that front matter counts at least: as many as the longest chunks of text. It says
+ * again what the title and the tags say, in few words, and would be found before the text. */
+#define FRONT_MATTER_LENGTH 500
 
 /* Whose ids are kept from one batch to the next: what a large vault has. */
 #define KNOWN_TERMS_MAX 200000
@@ -126,6 +132,11 @@ static void extend_span(struct TermBatch *batch, int64_t chunk, bool starts_span
         batch->spans[batch->n_spans - 1].length += length;
 }
 
+static bool is_front_matter(const struct IndexedText *text) {
+        return text->content_size > 0 &&
+                front_matter_size(text->content, text->content_size) == text->content_size;
+}
+
 int term_batch_add(
         struct TermBatch *batch, int64_t chunk, bool starts_span, const struct IndexedText *text) {
         struct Field field = { .batch = batch };
@@ -140,6 +151,8 @@ int term_batch_add(
                 r = count_texts(&field, text);
         if (r >= 0)
                 r = reserve_occurrences(batch);
+        if (field.length < FRONT_MATTER_LENGTH && is_front_matter(text))
+                field.length = FRONT_MATTER_LENGTH;
         length = field.length < UINT32_MAX ? (uint32_t) field.length : UINT32_MAX;
         if (r >= 0) {
                 keep_counts(batch, length);

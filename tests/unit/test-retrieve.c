@@ -102,6 +102,28 @@ static void test_titles_count_more_than_headings_and_text(void **state) {
         assert_true(retrieval->chunks[1].score == retrieval->chunks[2].score);
 }
 
+static void test_front_matter_is_found_behind_the_text(void **state) {
+        struct StoreFixture *f = *state;
+        int64_t document = fixture_add_document(f, vault, "needles.md");
+        static const char *const contents[] = {
+                "---\ntitle: Needles\npermalink: needles\nserial: SN98765\n---",
+                "A needle is what one looks for in a haystack; take a magnet, and go over it "
+                "twice, "
+                "slowly, before you burn the straw.",
+        };
+        int64_t first = fixture_add_chunks(f, document, "Needles", "[]", contents, 2);
+
+        document = fixture_add_document(f, vault, "straw.md");
+        for (int i = 0; i < 20; i++)
+                fixture_add_chunk(f, document, "Straw", "[]", "straw, and nothing but straw");
+        _cleanup_retrieval_ struct Retrieval *usual = ask(f, "needles");
+        assert_int_equal(usual->n_chunks, 2);
+        assert_int_equal(usual->chunks[0].id, first + 1);
+        _cleanup_retrieval_ struct Retrieval *serial = ask(f, "SN98765");
+        assert_int_equal(serial->n_chunks, 1);
+        assert_int_equal(serial->chunks[0].id, first);
+}
+
 static uint32_t words_of(const struct Chunk *chunk) {
         return (uint32_t) ((chunk->content_size - strlen("needle")) / strlen(" straw")) + 1;
 }
@@ -316,6 +338,7 @@ int main(void) {
                 ON_STORE(test_an_empty_store_and_an_empty_prompt_find_nothing),
                 ON_STORE(test_the_characters_of_a_prompt_are_never_query_syntax),
                 ON_STORE(test_titles_count_more_than_headings_and_text),
+                ON_STORE(test_front_matter_is_found_behind_the_text),
                 ON_STORE(test_the_best_are_chosen_and_all_are_counted),
                 ON_STORE(test_equal_chunks_come_in_the_order_of_their_ids),
                 ON_STORE(test_a_project_sees_only_what_is_below_its_roots),
