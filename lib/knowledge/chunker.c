@@ -426,7 +426,7 @@ static int take_front_matter(struct Chunker *chunker, enum DocumentKind kind, si
         /* So much is rather a document that starts with a line. */
         if (size > FRONT_MATTER_MAX)
                 return 0;
-        if (document->front_matter_error)
+        if (document->front_matter_error || front_matter->says_more)
                 return chunk_lines(chunker, chunker->cursor + size);
         take_until(chunker, chunker->cursor + size, false);
         discard(chunker);
@@ -474,7 +474,7 @@ struct DocumentText *document_text_free(struct DocumentText *document) {
         free(document->title);
         string_array_free(document->tags);
         string_array_free(document->aliases);
-        free(document->front_matter_error);
+        free(document->front_matter_error || front_matter->says_more);
         free(document);
         return NULL;
 }

@@ -8,9 +8,10 @@
  * Each section, a heading and what follows it up to the next heading of any level, is a chunk of
  * its own; headings inside quotes and lists are text. A heading with nothing but deeper headings
  * below it has no chunk: theirs bear it in their paths; unless it says more than a path can hold,
- * as it is very long, or has the target of a link or HTML in it. Front matter is in no chunk,
- * unless it is broken, then it is text, or all that there is. All other lines that are not blank
- * are in exactly one chunk.
+ * as it is very long, or has the target of a link or HTML in it. Front matter is in no chunk where
+ * all that it says is read: title, tags and aliases. Where it says more, is broken, or is all that
+ * there is, it is text, a chunk of its own at the start. All other lines that are not blank are in
+ * exactly one chunk.
  *
  * Pages are sections too: no chunk is of more than one, and "Page 12" is its heading path.
  *
@@ -58,7 +59,7 @@ struct DocumentText {
         char *title;    /* front matter title, else the first level-1 heading, else NULL */
         char **tags;    /* front matter, NULL-terminated, never NULL */
         char **aliases; /* front matter, NULL-terminated, never NULL */
-        char *front_matter_error; /* why the front matter could not be read, or NULL */
+        char *front_matter_error; /* why it, or a part of it, could not be read, or NULL */
         struct ChunkText *chunks; /* in the order of the text */
         size_t n_chunks;
 };

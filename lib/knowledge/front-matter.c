@@ -13,6 +13,7 @@
 #include "lib/knowledge/string-list.h"
 
 #define NESTING_MAX 64
+#define FIRST_LINE  2 /* of the file: behind the fence */
 
 DEFINE_POINTER_CLEANUP(yaml_parser_t *, yaml_parser_delete)
 DEFINE_POINTER_CLEANUP(yaml_event_t *, yaml_event_delete)
@@ -37,14 +38,6 @@ size_t front_matter_size(const char *text, size_t size) {
         return 0;
 }
 
-static int add_label(struct StringList *list, const char *text, size_t size) {
-        _cleanup_free_ char *label = label_new(text, size);
-
-        if (!label)
-                return -ENOMEM;
-        return *label ? string_list_take(list, STEAL(label)) : 0;
-}
-
 enum Field {
         FIELD_OTHER,
         FIELD_TITLE,
@@ -56,9 +49,11 @@ struct Reader {
         char *title;
         struct StringList tags, aliases;
         unsigned depth;
-        bool at_key;   /* at depth 1: the next node is a key */
-        bool in_list;  /* the value of .field is a sequence, at depth 2 its items */
-        bool is_other; /* the document is no mapping */
+        unsigned lists; /* from depth 1 on: sequences in sequences, with items of .field */
+        bool at_key;    /* at depth 1: the next node is a key */
+        bool is_other;  /* the document is no mapping */
+        bool says_more; /* than is kept */
+        size_t unread;  /* the line of a value of .field that is no text; 0: none */
         enum Field field;
 };
 
@@ -98,11 +93,30 @@ static bool is_null(const yaml_event_t *scalar) {
         return false;
 }
 
+/* A label, maybe "". */
+static char *read_label(struct Reader *reader, const char *text, size_t size) {
+        struct Label label = { .size = 0 };
+
+        label_append(&label, text, size);
+        reader->says_more = reader->says_more || label.full;
+        return label_finish(&label);
+}
+
+static int add_label(
+        struct Reader *reader, struct StringList *list, const char *text, size_t size) {
+        _cleanup_free_ char *label = read_label(reader, text, size);
+
+        if (!label)
+                return -ENOMEM;
+        return *label ? string_list_take(list, STEAL(label)) : 0;
+}
+
 static int set_title(struct Reader *reader, const char *text, size_t size) {
-        _cleanup_free_ char *title = label_new(text, size);
+        _cleanup_free_ char *title = read_label(reader, text, size);
 
         if (!title)
                 return -ENOMEM;
+        reader->says_more = reader->says_more || reader->title;
         free(reader->title);
         reader->title = *title ? STEAL(title) : NULL;
         return 0;
@@ -113,7 +127,7 @@ static int add_tag(struct Reader *reader, const char *text, size_t size) {
                 text++;
                 size--;
         }
-        return add_label(&reader->tags, text, size);
+        return add_label(reader, &reader->tags, text, size);
 }
 
 /* One string for several: `separators` between them. */
@@ -134,7 +148,14 @@ static int add_split(struct Reader *reader, const char *text, size_t size, const
 }
 
 static int add_alias(struct Reader *reader, const char *text, size_t size) {
-        return add_label(&reader->aliases, text, size);
+        return add_label(reader, &reader->aliases, text, size);
+}
+
+/* What is there is not what its key wants. */
+static void leave_unread(struct Reader *reader, const yaml_event_t *event) {
+        reader->says_more = true;
+        if (reader->field != FIELD_OTHER && reader->unread == 0)
+                reader->unread = event->start_mark.line + FIRST_LINE;
 }
 
 static int take_value(struct Reader *reader, const yaml_event_t *scalar, bool item) {
@@ -145,16 +166,26 @@ static int take_value(struct Reader *reader, const yaml_event_t *scalar, bool it
                 return 0;
         switch (reader->field) {
         case FIELD_TITLE:
-                return item ? 0 : set_title(reader, text, size);
+                if (!item)
+                        return set_title(reader, text, size);
+                leave_unread(reader, scalar);
+                break;
         case FIELD_TAGS:
                 return add_split(reader, text, size, item ? "," : ", \t\n", add_tag);
         case FIELD_ALIASES:
                 return item ? add_alias(reader, text, size)
                             : add_split(reader, text, size, ",", add_alias);
         case FIELD_OTHER:
+                reader->says_more = true;
                 break;
         }
         return 0;
+}
+
+/* A value of .field, or in the lists that it is of. */
+static bool is_at_value(const struct Reader *reader) {
+        return reader->depth >= 1 && reader->depth == 1 + reader->lists &&
+                !(reader->depth == 1 && reader->at_key);
 }
 
 /* A key or a value at depth 1 is complete. */
@@ -169,34 +200,40 @@ static int take_scalar(struct Reader *reader, const yaml_event_t *event) {
                 reader->is_other = true;
         else if (reader->depth == 1 && reader->at_key)
                 reader->field = field_of((const char *) event->data.scalar.value);
-        else if (reader->depth == 1 || (reader->depth == 2 && reader->in_list))
-                r = take_value(reader, event, reader->depth == 2);
+        else if (is_at_value(reader))
+                r = take_value(reader, event, reader->depth > 1);
         if (reader->depth == 1)
                 toggle(reader);
         return r;
 }
 
-static void take_start(struct Reader *reader, yaml_event_type_t type) {
+static void take_start(struct Reader *reader, const yaml_event_t *event) {
         if (reader->depth == 0) {
-                reader->is_other = type != YAML_MAPPING_START_EVENT;
+                reader->is_other = event->type != YAML_MAPPING_START_EVENT;
                 reader->at_key = true;
+        } else if (is_at_value(reader)) {
+                if (event->type == YAML_SEQUENCE_START_EVENT)
+                        reader->lists++;
+                else
+                        leave_unread(reader, event);
         } else if (reader->depth == 1) {
-                if (reader->at_key)
-                        reader->field = FIELD_OTHER;
-                reader->in_list = !reader->at_key && type == YAML_SEQUENCE_START_EVENT;
+                reader->field = FIELD_OTHER;
+                reader->says_more = true;
         }
         reader->depth++;
 }
 
 static void take_end(struct Reader *reader) {
         reader->depth--;
-        if (reader->depth == 1) {
-                reader->in_list = false;
+        if (reader->lists > 0 && reader->lists == reader->depth)
+                reader->lists--;
+        if (reader->depth == 1)
                 toggle(reader);
-        }
 }
 
-static void take_alias(struct Reader *reader) {
+static void take_alias(struct Reader *reader, const yaml_event_t *event) {
+        if (is_at_value(reader))
+                leave_unread(reader, event);
         if (reader->depth != 1)
                 return;
         if (reader->at_key)
@@ -210,21 +247,21 @@ static int take_event(struct Reader *reader, const yaml_event_t *event) {
                 return take_scalar(reader, event);
         case YAML_MAPPING_START_EVENT:
         case YAML_SEQUENCE_START_EVENT:
-                take_start(reader, event->type);
+                take_start(reader, event);
                 return 0;
         case YAML_MAPPING_END_EVENT:
         case YAML_SEQUENCE_END_EVENT:
                 take_end(reader);
                 return 0;
         case YAML_ALIAS_EVENT:
-                take_alias(reader);
+                take_alias(reader, event);
                 return 0;
         default:
                 return 0;
         }
 }
 
-/* Lines are those of the file: the YAML starts on the second. */
+/* Lines are those of the file. */
 static int describe_problem(const yaml_parser_t *parser, char **ret_error) {
         const char *problem = parser->problem ? parser->problem : "is not YAML";
         int r;
@@ -234,7 +271,14 @@ static int describe_problem(const yaml_parser_t *parser, char **ret_error) {
         if (parser->error == YAML_READER_ERROR)
                 r = asprintf(ret_error, "byte %zu: %s", parser->problem_offset, problem);
         else
-                r = asprintf(ret_error, "line %zu: %s", parser->problem_mark.line + 2, problem);
+                r = asprintf(
+                        ret_error, "line %zu: %s", parser->problem_mark.line + FIRST_LINE, problem);
+        return r < 0 ? -ENOMEM : 0;
+}
+
+static int describe_unread(size_t line, char **ret_error) {
+        int r = asprintf(ret_error, "in part: line %zu has neither text nor a list of texts", line);
+
         return r < 0 ? -ENOMEM : 0;
 }
 
@@ -299,12 +343,18 @@ int front_matter_read(const char *text, size_t size, struct FrontMatter **ret_fr
                 return r;
         if (front_matter->error)
                 reader_clear(&reader);
+        else if (reader.unread > 0) {
+                r = describe_unread(reader.unread, &front_matter->error);
+                if (r < 0)
+                        return r;
+        }
 
         front_matter->tags = string_list_finish(&reader.tags);
         front_matter->aliases = string_list_finish(&reader.aliases);
         if (!front_matter->tags || !front_matter->aliases)
                 return -ENOMEM;
         front_matter->title = STEAL(reader.title);
+        front_matter->says_more = reader.says_more;
         *ret_front_matter = STEAL(front_matter);
         return 0;
 }

@@ -4,10 +4,11 @@
 /*
  * Front matter: YAML between a line `---`, the first of the file, and a line `---` or `...`. Read
  * are title, tags and aliases (tag and alias mean the same, in any case); tags and aliases may be a
- * list or one string with commas (tags: or blanks) between them, tags may begin with #. All else is
- * skipped, YAML aliases included, which are never expanded.
+ * list, with lists in it, or one string with commas (tags: or blanks) between them, tags may begin
+ * with #. YAML aliases are never expanded.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "lib/base/cleanup.h"
@@ -18,7 +19,8 @@ struct FrontMatter {
         char *title;    /* NULL when there is none; a label (label.h), as are all below */
         char **tags;    /* NULL-terminated, never NULL */
         char **aliases; /* NULL-terminated, never NULL */
-        char *error;    /* why it could not be read, or NULL; then nothing of it is kept */
+        char *error;    /* why it could not be read, or NULL; all that was not is not above */
+        bool says_more; /* than is above: it has other keys with values, or what is too long */
 };
 
 /* Bytes that the front matter at the start of `text` takes, its fences included; 0: there is none,

@@ -211,6 +211,17 @@ static void test_front_matter_is_in_no_chunk_and_lines_still_count(void **state)
         expect_chunks("---\n---\ntext\n", "[3-3] text\n");
 }
 
+static void test_front_matter_that_says_more_is_a_chunk_of_its_own(void **state) {
+        (void) state;
+        expect_chunks("---\ntitle: T\nserial: SN98765\n---\nbefore\n# H\ntext\n",
+                "[1-4] ---\\ntitle: T\\nserial: SN98765\\n---\n"
+                "[5-5] before\n"
+                "H > [6-7] # H\\ntext\n");
+        expect_chunks("---\ntags: [{a: b}]\n---\n# H\n",
+                "[1-3] ---\\ntags: [{a: b}]\\n---\n"
+                "H > [4-4] # H\n");
+}
+
 static void test_front_matter_alone_is_the_chunk(void **state) {
         (void) state;
         expect_chunks(
@@ -304,6 +315,7 @@ int main(void) {
                 cmocka_unit_test(
                         test_the_title_is_of_front_matter_else_of_the_first_level_1_heading),
                 cmocka_unit_test(test_front_matter_is_in_no_chunk_and_lines_still_count),
+                cmocka_unit_test(test_front_matter_that_says_more_is_a_chunk_of_its_own),
                 cmocka_unit_test(test_front_matter_alone_is_the_chunk),
                 cmocka_unit_test(test_broken_front_matter_is_text_and_says_so),
                 cmocka_unit_test(

@@ -17,7 +17,7 @@ static struct FrontMatter *read_bytes(const char *text, size_t size) {
         assert_int_equal(front_matter_read(text, size, &front_matter), 0);
         assert_non_null(front_matter->tags);
         assert_non_null(front_matter->aliases);
-        if (front_matter->error) {
+        if (front_matter->error && !strstr(front_matter->error, "in part")) {
                 assert_null(front_matter->title);
                 assert_null(front_matter->tags[0]);
                 assert_null(front_matter->aliases[0]);
@@ -45,17 +45,32 @@ static void expect_strings(char **found, const char *const *expected) {
 }
 #define STRINGS(...) ((const char *const[]){ __VA_ARGS__ __VA_OPT__(, ) NULL })
 
-static void expect(
-        const char *yaml, const char *title, const char *const *tags, const char *const *aliases) {
+/* `unread` is the line of what should be text and is not; 0: none. */
+static void expect_in_part(unsigned unread, const char *yaml, const char *title,
+        const char *const *tags, const char *const *aliases) {
         _cleanup_front_matter_ struct FrontMatter *front_matter = read_yaml(yaml);
 
-        assert_null(front_matter->error);
+        if (unread > 0) {
+                _cleanup_free_ char *error = NULL;
+
+                assert_true(
+                        asprintf(&error, "in part: line %u has neither text nor a list of texts",
+                                unread) > 0);
+                assert_string_equal(front_matter->error, error);
+                assert_true(front_matter->says_more);
+        } else
+                assert_null(front_matter->error);
         if (title)
                 assert_string_equal(front_matter->title, title);
         else
                 assert_null(front_matter->title);
         expect_strings(front_matter->tags, tags);
         expect_strings(front_matter->aliases, aliases);
+}
+
+static void expect(
+        const char *yaml, const char *title, const char *const *tags, const char *const *aliases) {
+        expect_in_part(0, yaml, title, tags, aliases);
 }
 
 static void expect_error(const char *yaml, const char *part) {
@@ -129,13 +144,51 @@ static void test_scalars_of_other_types_are_their_text(void **state) {
         expect("title: >\n  folded\n  lines\n", "folded lines", STRINGS(), STRINGS());
 }
 
-static void test_what_has_another_shape_is_skipped(void **state) {
+static void test_lists_may_be_in_lists(void **state) {
         (void) state;
-        expect("title: [a, b]\ntags: {a: b}\naliases: [[deep], {x: y}, flat]\nother: {title: no}",
-                NULL, STRINGS(), STRINGS("flat"));
-        expect("title: {{title}}\ntags: [a, {{b}}]", NULL, STRINGS("a"), STRINGS());
+        expect("tags: [[one, [two]], three, []]\naliases:\n- - A\n  - - B\n- C", NULL,
+                STRINGS("one", "two", "three"), STRINGS("A", "B", "C"));
+}
+
+static void test_what_has_another_shape_is_left_out_and_told(void **state) {
+        (void) state;
+        expect_in_part(2, "title: [a, b]\ntags: one", NULL, STRINGS("one"), STRINGS());
+        expect_in_part(3, "title: T\ntags: {a: b}", "T", STRINGS(), STRINGS());
+        expect_in_part(4, "aliases:\n- flat\n- {x: y, z: [a, b]}\n- last", NULL, STRINGS(),
+                STRINGS("flat", "last"));
+        expect_in_part(2, "title: {{title}}\ntags: [a, {{b}}]", NULL, STRINGS("a"), STRINGS());
         expect("? [complex, key]\n: value\n? {a: b}\n: [title]\ntitle: T", "T", STRINGS(),
                 STRINGS());
+        expect("other: {title: no, tags: [no]}\ntags: one", NULL, STRINGS("one"), STRINGS());
+}
+
+static void test_it_is_known_whether_it_says_more(void **state) {
+        (void) state;
+        static const struct {
+                const char *yaml;
+                bool more;
+        } cases[] = {
+                { "title: T\ntags: [a, [b]]\nalias: A", false },
+                { "title: T\nserial:\nowner: ~\nlist: []", false },
+                { "", false },
+                { "title: T\nserial: SN98765", true },
+                { "list: [a]", true },
+                { "map: {a: b}", true },
+                { "? [a]\n:", true },
+                { "tags: &a [x]\nother: *a", true },
+                { "title: A\ntitle: B", true },
+                { "title: [T]", true },
+        };
+        char yaml[400] = "tags: [one, ";
+
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+                _cleanup_front_matter_ struct FrontMatter *front_matter = read_yaml(cases[i].yaml);
+                assert_int_equal(front_matter->says_more, cases[i].more);
+        }
+        memset(yaml + strlen(yaml), 'x', 300);
+        strcat(yaml, "]");
+        _cleanup_front_matter_ struct FrontMatter *cut = read_yaml(yaml);
+        assert_true(cut->says_more);
 }
 
 static void test_a_label_is_one_bounded_line(void **state) {
@@ -172,11 +225,12 @@ static void test_what_is_no_mapping_is_an_error(void **state) {
 
 static void test_yaml_aliases_are_not_expanded(void **state) {
         (void) state;
-        expect("a: &a [x,x,x,x,x,x,x,x,x]\n"
-               "b: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\n"
-               "c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
-               "d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\n"
-               "aliases: [*d, plain]\ntitle: *d\ntags: *d\n*d : x",
+        expect_in_part(6,
+                "a: &a [x,x,x,x,x,x,x,x,x]\n"
+                "b: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\n"
+                "c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
+                "d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\n"
+                "aliases: [*d, plain]\ntitle: *d\ntags: *d\n*d : x",
                 NULL, STRINGS(), STRINGS("plain"));
 }
 
@@ -216,7 +270,9 @@ int main(void) {
                 cmocka_unit_test(test_one_string_may_hold_several),
                 cmocka_unit_test(test_values_that_are_nothing_are_left_out),
                 cmocka_unit_test(test_scalars_of_other_types_are_their_text),
-                cmocka_unit_test(test_what_has_another_shape_is_skipped),
+                cmocka_unit_test(test_lists_may_be_in_lists),
+                cmocka_unit_test(test_what_has_another_shape_is_left_out_and_told),
+                cmocka_unit_test(test_it_is_known_whether_it_says_more),
                 cmocka_unit_test(test_a_label_is_one_bounded_line),
                 cmocka_unit_test(test_broken_yaml_names_the_line_of_the_file),
                 cmocka_unit_test(test_what_is_no_mapping_is_an_error),

@@ -202,6 +202,17 @@ static void test_broken_front_matter_is_told_and_the_file_indexed(void **state) 
         expect_rows(f, "SELECT count(*) FROM chunks", "2\n");
 }
 
+static void test_what_could_not_be_read_of_front_matter_is_told(void **state) {
+        struct StoreFixture *f = *state;
+
+        write_text(f, "sources/vault/a.md", "---\ntitle: T\ntags: {a: b}\n---\n# Head\ntext\n");
+        expect(f,
+                "1 1 0 0 +2 -0\n"
+                "sources/vault/a.md: front matter ignored: in part: line 3 has neither text nor a "
+                "list of texts");
+        expect_rows(f, "SELECT title FROM documents", "T\n");
+}
+
 static void test_strange_names_are_taken_as_they_are(void **state) {
         struct StoreFixture *f = *state;
 
@@ -323,6 +334,7 @@ int main(void) {
                 TEST(test_what_is_no_document_is_told_and_the_rest_goes_on),
                 TEST(test_the_largest_file_is_taken),
                 TEST(test_broken_front_matter_is_told_and_the_file_indexed),
+                TEST(test_what_could_not_be_read_of_front_matter_is_told),
                 TEST(test_strange_names_are_taken_as_they_are),
                 TEST(test_a_stopped_run_leaves_whole_files),
                 TEST(test_a_second_run_is_refused_and_told_by_whom),
