@@ -407,7 +407,9 @@ void source_unopened(int error, char *ret_reason, size_t size) {
         if (error == EPERM)
                 (void) snprintf(
                         ret_reason, size, "is hidden: a part of its path begins with a dot");
-        else if (error == ENOENT || error == ENOTDIR)
+        else if (error == ENOENT)
+                (void) snprintf(ret_reason, size, "does not exist");
+        else if (error == ENOTDIR)
                 (void) snprintf(
                         ret_reason, size, "is no directory or file (links are not followed)");
         else if (error == EMEDIUMTYPE)

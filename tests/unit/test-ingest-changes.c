@@ -94,8 +94,8 @@ static void test_a_source_that_is_gone_is_not_believed_in_parts_either(void **st
         remove_file(f, "sources/vault");
         CHANGES(f,
                 "0 0 0 0 +0 -0\n"
-                "sources/vault: is no directory or file (links are not followed); its documents "
-                "are kept: mount it or bring it back, or run atocore-ingest --allow-mass-removal "
+                "sources/vault: does not exist; its documents are kept: mount it or bring it back, "
+                "or run atocore-ingest --allow-mass-removal "
                 "if they are to go",
                 "vault", "a/000.md");
 }

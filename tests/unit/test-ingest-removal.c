@@ -46,8 +46,7 @@ static void test_an_empty_or_missing_source_keeps_its_documents(void **state) {
         expect(f, "4 4 0 0 +4 -0");
 
         remove_file(f, "sources/vault");
-        (void) snprintf(expected, sizeof expected,
-                "1 0 1 0 +0 -0\nsources/vault: is no directory or file (links are not followed)%s",
+        (void) snprintf(expected, sizeof expected, "1 0 1 0 +0 -0\nsources/vault: does not exist%s",
                 refused);
         expect(f, expected);
 
@@ -165,16 +164,19 @@ static void test_a_project_is_its_roots_and_nothing_else(void **state) {
 
 static void test_a_missing_root_of_a_project_is_told(void **state) {
         struct StoreFixture *f = *state;
-        struct IngestRoot roots[] = { root_at("vault", "gone"), root_at("vault", "here/.x") };
-        const struct Project project = { .id = (char *) "p", .roots = roots, .n_roots = 2 };
+        struct IngestRoot roots[] = { root_at("vault", "gone"), root_at("vault", "here/.x"),
+                root_at("vault", "link") };
+        const struct Project project = { .id = (char *) "p", .roots = roots, .n_roots = 3 };
         const struct Project *const projects[] = { &project };
 
         write_text(f, "sources/vault/a.md", "text\n");
+        assert_return_code(symlink(".", path_of(f, "sources/vault/link")), errno);
         _cleanup_ingest_result_ struct IngestResult *result = ingest_of(f, projects, 1, false);
         expect_result(result,
                 "0 0 0 0 +0 -0\n"
-                "sources/vault/gone: is no directory or file (links are not followed)\n"
-                "sources/vault/here/.x: is hidden: a part of its path begins with a dot");
+                "sources/vault/gone: does not exist\n"
+                "sources/vault/here/.x: is hidden: a part of its path begins with a dot\n"
+                "sources/vault/link: is no directory or file (links are not followed)");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_new, fixture_free)
