@@ -474,7 +474,7 @@ struct DocumentText *document_text_free(struct DocumentText *document) {
         free(document->title);
         string_array_free(document->tags);
         string_array_free(document->aliases);
-        free(document->front_matter_error || front_matter->says_more);
+        free(document->front_matter_error);
         free(document);
         return NULL;
 }

@@ -8,12 +8,14 @@
 #include <search.h>
 #include <stdint.h>
 #include <string.h>
+#include <unicase.h>
 #include <wctype.h>
 
 #include "lib/base/utf8.h"
 
 struct NameIndex {
         void *tree;      /* of struct Name, tsearch(3) */
+        void *canonical; /* the same by canonical(), of those who are one there the first */
         locale_t locale; /* 0 where there is no C.UTF-8 */
 };
 
@@ -36,6 +38,7 @@ struct NameIndex *name_index_free(struct NameIndex *index) {
         if (!index)
                 return NULL;
         tdestroy(index->tree, free);
+        tdestroy(index->canonical, free);
         if (index->locale)
                 freelocale(index->locale);
         free(index);
@@ -78,15 +81,35 @@ static struct Name *fold(const struct NameIndex *index, const char *name) {
         return folded;
 }
 
+/* *ret_name is NULL where it is not UTF-8. */
+static int canonical(const char *name, struct Name **ret_name) {
+        _cleanup_free_ uint8_t *folded = NULL;
+        struct Name *entry;
+        size_t size;
+
+        folded = u8_casefold((const uint8_t *) name, strlen(name), NULL, UNINORM_NFC, NULL, &size);
+        if (!folded && errno == ENOMEM)
+                return -ENOMEM;
+        entry = folded ? malloc(sizeof *entry + size + 1) : NULL;
+        if (folded && !entry)
+                return -ENOMEM;
+        if (entry) {
+                entry->project = NULL;
+                *(char *) mempcpy(entry->folded, folded, size) = '\0';
+        }
+        *ret_name = entry;
+        return 0;
+}
+
 static int compare_names(const void *a, const void *b) {
         return strcmp(((const struct Name *) a)->folded, ((const struct Name *) b)->folded);
 }
 
 int name_index_add(struct NameIndex *index, const char *name, const struct Project *project,
         const struct Project **ret_owner) {
-        _cleanup_free_ struct Name *entry = fold(index, name);
+        _cleanup_free_ struct Name *entry = fold(index, name), *other = NULL;
 
-        if (!entry)
+        if (!entry || canonical(name, &other) < 0)
                 return -ENOMEM;
         entry->project = project;
 
@@ -98,14 +121,25 @@ int name_index_add(struct NameIndex *index, const char *name, const struct Proje
                 return -EEXIST;
         }
         STEAL(entry);
+        if (!other)
+                return 0;
+        other->project = project;
+        found = tsearch(other, &index->canonical, compare_names);
+        if (!found)
+                return -ENOMEM;
+        if (*found == other)
+                STEAL(other);
         return 0;
 }
 
 const struct Project *name_index_find(const struct NameIndex *index, const char *name) {
-        _cleanup_free_ struct Name *wanted = fold(index, name);
+        _cleanup_free_ struct Name *wanted = fold(index, name), *other = NULL;
+        struct Name *const *found;
 
         if (!wanted)
                 return NULL;
-        struct Name *const *found = tfind(wanted, &index->tree, compare_names);
+        found = tfind(wanted, &index->tree, compare_names);
+        if (!found && canonical(name, &other) >= 0 && other)
+                found = tfind(other, &index->canonical, compare_names);
         return found ? (*found)->project : NULL;
 }

@@ -3,7 +3,9 @@
 
 /*
  * Names → projects, without regard to case: Unicode simple case folding, whatever the locale of
- * the process. Where libc has no C.UTF-8, ASCII letters only.
+ * the process. Where libc has no C.UTF-8, ASCII letters only. A name that is not found so is looked
+ * for without regard to composition (NFC and NFD are one) and by full case folding (ß is ss); in
+ * the index such names may stand beside each other.
  */
 
 #include "lib/base/cleanup.h"

@@ -83,7 +83,8 @@ static int copy_roots(json_object *project, struct RegistryFault *fault) {
 }
 
 /* By the parser itself, alone: what is left for later is whether its names are free. */
-static int check_alone(json_object *project, struct RegistryFault *fault) {
+static int check_alone(
+        json_object *project, const struct Project *old, struct RegistryFault *fault) {
         _cleanup_json_ json_object *document = json_object_new_object();
         _cleanup_registry_ struct Registry *registry = NULL;
         json_object *projects = json_object_new_array();
@@ -96,7 +97,7 @@ static int check_alone(json_object *project, struct RegistryFault *fault) {
                 (void) json_object_put(project);
                 return -ENOMEM;
         }
-        return registry_parse(document, REGISTRY_NO_PROJECT, &registry, fault);
+        return registry_parse(document, 0, old, &registry, fault);
 }
 
 /* The id that a replaced project has stays: interactions are kept under it. */
@@ -133,7 +134,7 @@ static int take(json_object *given, const struct Project *old, json_object **ret
         if (r >= 0 && old)
                 r = keep_id(project, old->id, fault);
         if (r >= 0)
-                r = check_alone(project, fault);
+                r = check_alone(project, old, fault);
         if (r < 0)
                 return r;
         *ret_project = STEAL(project);
@@ -300,8 +301,8 @@ static int read_current(const struct Layout *layout, bool first, struct Registry
 }
 
 /* The new text, and what the parser says of it. */
-static int make(const char *text, size_t index, json_object *project, struct RegistryEdit *edit,
-        struct RegistryFault *fault) {
+static int make(const char *text, size_t index, json_object *project, const struct Project *old,
+        struct RegistryEdit *edit, struct RegistryFault *fault) {
         _cleanup_registry_ struct Registry *registry = NULL;
         _cleanup_json_ json_object *document = NULL;
         _cleanup_free_ char *problem = NULL;
@@ -316,7 +317,7 @@ static int make(const char *text, size_t index, json_object *project, struct Reg
                         "would make the registry larger than %u bytes", REGISTRY_FILE_MAX);
         r = json_document_parse(edit->text, edit->size, REGISTRY_DEPTH_MAX, &document, &problem);
         if (r >= 0)
-                r = registry_parse(document, index, &registry, fault);
+                r = registry_parse(document, index, old, &registry, fault);
         if (r < 0)
                 return r;
         (void) registry_free(edit->registry);
@@ -349,7 +350,7 @@ static int edit_text(const char *text, const char *name, json_object *given,
                         text, strlen(text), REGISTRY_DEPTH_MAX, &document, &problem);
         if (r >= 0 && old)
                 r = inherit_all(project, project_of(document, index), old);
-        return r < 0 ? r : make(text, index, project, edit, fault);
+        return r < 0 ? r : make(text, index, project, old, edit, fault);
 }
 
 int registry_edit_prepare(const struct Operation *operation, const char *name, json_object *project,

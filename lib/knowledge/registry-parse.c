@@ -9,14 +9,17 @@
 #include "lib/base/layout.h"
 #include "lib/base/text.h"
 #include "lib/base/utf8.h"
+#include "lib/knowledge/registry-name.h"
 
 #define VALUE_SHOWN_MAX 200 /* bytes of a value in a message */
 
 /* One reading of one document: where we are in it, for whoever is told what is wrong. */
 struct Reading {
         struct Registry *registry;
-        size_t project; /* index of the one being read, or REGISTRY_NO_PROJECT */
-        size_t root;    /* index of its root being read */
+        size_t last;               /* the one whose names are new, or REGISTRY_NO_PROJECT */
+        const struct Project *old; /* what it was, whose names are not; or NULL */
+        size_t project;            /* index of the one being read, or REGISTRY_NO_PROJECT */
+        size_t root;               /* index of its root being read */
         bool in_root;
         struct RegistryFault *fault;
 };
@@ -159,10 +162,35 @@ static int read_string(
         return copy_string(reading, value, field, ret_text);
 }
 
+static bool has_name(const struct Project *project, const char *name) {
+        if (!project)
+                return false;
+        for (size_t i = 0; project->aliases[i]; i++)
+                if (strcmp(project->aliases[i], name) == 0)
+                        return true;
+        return strcmp(project->id, name) == 0;
+}
+
+/* -EEXIST: *ret_owner has it. The index takes what a file has been served with; what is new must
+ * differ by more than the composition of its letters. */
+static int take_name(const struct Reading *reading, const char *name, bool is_new,
+        const struct Project **ret_owner) {
+        struct Registry *registry = reading->registry;
+
+        if (is_new)
+                *ret_owner = name_index_find(registry->names, name);
+        if (is_new && *ret_owner)
+                return -EEXIST;
+        return name_index_add(
+                registry->names, name, &registry->projects[reading->project], ret_owner);
+}
+
 static int add_name(const struct Reading *reading, const char *field, const char *name) {
         struct Registry *registry = reading->registry;
         const struct Project *project = &registry->projects[reading->project], *owner;
+        bool is_new = reading->project == reading->last && !has_name(reading->old, name);
         _cleanup_free_ char *taken = NULL;
+        char problem[128];
         int r;
 
         if (name[0] == '\0')
@@ -172,7 +200,11 @@ static int add_name(const struct Reading *reading, const char *field, const char
                 return invalid_value(reading, REGISTRY_FAULT_RANGE, field, NULL, name,
                         "holds control characters", "use letters, digits and dashes");
 
-        r = name_index_add(registry->names, name, project, &owner);
+        if (is_new && !registry_name_is_fit(name, problem, sizeof problem))
+                return invalid_value(reading, REGISTRY_FAULT_RANGE, field, NULL, name, problem,
+                        "use letters, digits and dashes");
+
+        r = take_name(reading, name, is_new, &owner);
         if (r == -EEXIST && owner == project)
                 return invalid_value(reading, REGISTRY_FAULT_RANGE, field, NULL, name,
                         "is given twice in this project (without regard to case)",
@@ -346,8 +378,9 @@ static int read_project(struct Reading *reading, json_object *object, struct Pro
         return read_roots(reading, object, project);
 }
 
-static int read_projects(struct Reading *reading, json_object *document, size_t last) {
+static int read_projects(struct Reading *reading, json_object *document) {
         struct Registry *registry = reading->registry;
+        size_t last = reading->last;
         json_object *projects;
 
         if (!json_object_is_type(document, json_type_object))
@@ -378,12 +411,14 @@ static int read_projects(struct Reading *reading, json_object *document, size_t 
         return 0;
 }
 
-int registry_parse(json_object *document, size_t last, struct Registry **ret_registry,
-        struct RegistryFault *ret_fault) {
+int registry_parse(json_object *document, size_t last, const struct Project *old,
+        struct Registry **ret_registry, struct RegistryFault *ret_fault) {
         _cleanup_registry_fault_ struct RegistryFault fault = { 0 };
         _cleanup_registry_ struct Registry *registry = calloc(1, sizeof *registry);
         struct Reading reading = {
                 .registry = registry,
+                .last = last,
+                .old = old,
                 .project = REGISTRY_NO_PROJECT,
                 .fault = &fault,
         };
@@ -391,7 +426,7 @@ int registry_parse(json_object *document, size_t last, struct Registry **ret_reg
 
         if (!registry || name_index_new(&registry->names) < 0)
                 return -ENOMEM;
-        r = read_projects(&reading, document, last);
+        r = read_projects(&reading, document);
         if (r >= 0) {
                 *ret_registry = STEAL(registry);
         } else if (r == -EBADMSG) {

@@ -49,6 +49,7 @@ int registry_fault_set(struct RegistryFault *fault, enum RegistryFaultKind kind,
 
 /* -EBADMSG: the first fault is in *ret_fault; -ENOMEM. Fields that it does not know are passed
  * over. `last`: index of the project to be read behind all others, so that a name that two have is
- * its fault; else REGISTRY_NO_PROJECT. */
-int registry_parse(json_object *document, size_t last, struct Registry **ret_registry,
-        struct RegistryFault *ret_fault);
+ * its fault; else REGISTRY_NO_PROJECT. Its names must keep to registry-name.h, and are no others'
+ * in another composition; but for those that it has had before, as `old` (NULL: it is new). */
+int registry_parse(json_object *document, size_t last, const struct Project *old,
+        struct Registry **ret_registry, struct RegistryFault *ret_fault);

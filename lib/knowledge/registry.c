@@ -60,7 +60,7 @@ int registry_parse_text(const char *path, const char *text, size_t size,
                 return failure_set(failure, EVENT_REGISTRY_INVALID, 0, path,
                         "Project registry %s: %s; correct it there", path, problem);
         if (r >= 0)
-                r = registry_parse(document, REGISTRY_NO_PROJECT, ret_registry, &fault);
+                r = registry_parse(document, REGISTRY_NO_PROJECT, NULL, ret_registry, &fault);
         if (r == -EBADMSG)
                 return tell(&fault, path, text, failure);
         return r < 0 ? failure_out_of_memory(failure) : 0;

@@ -177,6 +177,8 @@ def root_(**more):
     (root_(path="x"), 400, "field_unknown", "ingest_roots[0].path"),
     ({"id": "", "ingest_roots": []}, 422, "field_range", "id"),
     ({"id": "a\nb", "ingest_roots": []}, 422, "field_range", "id"),
+    ({"id": "a/b", "ingest_roots": []}, 422, "field_range", "id"),
+    ({"id": "c", "aliases": ["\u200b"], "ingest_roots": []}, 422, "field_range", "aliases[0]"),
     ({"id": "c", "aliases": ["C"], "ingest_roots": []}, 422, "field_range", "aliases[0]"),
     (root_(source="nas"), 422, "field_range", "ingest_roots[0].source"),
     (root_(subpath="a/../../b"), 422, "field_range", "ingest_roots[0].subpath"),

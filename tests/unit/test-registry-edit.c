@@ -218,6 +218,65 @@ static void test_faults_name_their_kind_and_field(void **state) {
         assert_false(scratch_exists(layout->registry_previous));
 }
 
+static void test_new_names_keep_to_the_rule(void **state) {
+        static const char *const unfit[] = { " ", " a", "a ", "a\u00a0", "\u3000a", ".", "..",
+                "a/b", "\u200b", "a\u200bb", "a\u00adb", "\u3164", "a\ufeff" };
+        static const char *const fit[] = { "a b", "a.b", "...", "caf\u00e9", "cafe\u0301s",
+                "\u4e2d\u6587", "p05 (old)", "\U0001f600" };
+        char longest[101 + 1] = { 0 };
+        _cleanup_free_ char *project = NULL;
+
+        (void) state;
+        write_registry("{\"projects\":[" PROJECT("x", "") "]}");
+        for (size_t i = 0; i < sizeof unfit / sizeof unfit[0]; i++) {
+                _cleanup_free_ char *by_id = NULL, *by_alias = NULL;
+
+                assert_true(asprintf(&by_id, PROJECT("%s", ""), unfit[i]) > 0);
+                assert_true(
+                        asprintf(&by_alias, PROJECT("c", ",\"aliases\":[\"%s\"]"), unfit[i]) > 0);
+                assert_refused(NULL, by_id, REGISTRY_FAULT_RANGE, "id");
+                assert_refused(NULL, by_alias, REGISTRY_FAULT_RANGE, "aliases[0]");
+        }
+        for (size_t i = 0; i < sizeof fit / sizeof fit[0]; i++) {
+                _cleanup_free_ char *by_id = NULL;
+
+                assert_true(asprintf(&by_id, PROJECT("%s", ""), fit[i]) > 0);
+                edit(NULL, by_id);
+        }
+        memset(longest, 'n', 101);
+        assert_true(asprintf(&project, PROJECT("%s", ""), longest) > 0);
+        assert_refused(NULL, project, REGISTRY_FAULT_RANGE, "id");
+        project = (free(project), NULL);
+        longest[100] = '\0';
+        assert_true(asprintf(&project, PROJECT("%s", ""), longest) > 0);
+        edit(NULL, project);
+}
+
+static void test_new_name_is_taken_in_any_composition(void **state) {
+        (void) state;
+        write_registry(
+                "{\"projects\":[" PROJECT("K\u00fcche", "") "," PROJECT("stra\u00dfe", "") "]}");
+        assert_refused(NULL, PROJECT("ku\u0308che", ""), REGISTRY_FAULT_TAKEN, "id");
+        assert_refused(NULL, PROJECT("c", ",\"aliases\":[\"STRASSE\"]"), REGISTRY_FAULT_TAKEN,
+                "aliases[0]");
+        assert_refused(NULL, PROJECT("c", ",\"aliases\":[\"\u00e9\",\"e\u0301\"]"),
+                REGISTRY_FAULT_RANGE, "aliases[1]");
+        edit("KU\u0308CHE", PROJECT("Ku\u0308che", ",\"aliases\":[\"k\"]"));
+}
+
+static void test_names_that_a_project_has_may_stay(void **state) {
+        (void) state;
+        write_registry("{\"projects\":[" PROJECT("e\u0301", "") "," PROJECT(
+                " a", ",\"aliases\":[\"..\",\"\u00e9\"]") "]}");
+        edit(" a", PROJECT(" a", ",\"aliases\":[\"..\",\"\u00e9\",\"new\"]"));
+        edit("new", "{\"aliases\":[\"..\",\"new\"],\"ingest_roots\":[]}");
+        assert_refused(" a", "{\"aliases\":[\"..\",\".\"],\"ingest_roots\":[]}",
+                REGISTRY_FAULT_RANGE, "aliases[1]");
+        assert_refused(" a", "{\"aliases\":[\"..\",\"\u00e9\"],\"ingest_roots\":[]}",
+                REGISTRY_FAULT_TAKEN, "aliases[1]");
+        edit(NULL, PROJECT("other", ""));
+}
+
 static void test_unknown_project_cannot_be_replaced(void **state) {
         _cleanup_registry_edit_ struct RegistryEdit prepared = { 0 };
         _cleanup_registry_fault_ struct RegistryFault fault = { 0 };
@@ -392,6 +451,9 @@ int main(void) {
                 SCRATCH(test_root_is_the_same_however_its_subpath_is_written),
                 SCRATCH(test_version_before_is_kept_with_the_mode_of_the_file),
                 SCRATCH(test_faults_name_their_kind_and_field),
+                SCRATCH(test_new_names_keep_to_the_rule),
+                SCRATCH(test_new_name_is_taken_in_any_composition),
+                SCRATCH(test_names_that_a_project_has_may_stay),
                 SCRATCH(test_unknown_project_cannot_be_replaced),
                 SCRATCH(test_registry_does_not_grow_past_what_can_be_read),
                 SCRATCH(test_what_is_broken_gone_or_a_link_is_not_written),

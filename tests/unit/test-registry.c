@@ -127,6 +127,33 @@ static void test_ids_and_aliases_are_found_in_any_case(void **state) {
         assert_null(registry_find(registry, "\xff\xfe"));
 }
 
+static void test_names_are_found_in_any_composition(void **state) {
+        (void) state;
+        _cleanup_registry_ struct Registry *registry = load(
+                "{\"projects\":[{\"id\":\"K\u00fcche\",\"ingest_roots\":[]},"
+                "{\"id\":\"Ga\u0308rten\",\"aliases\":[\"stra\u00dfe\"],\"ingest_roots\":[]}]}");
+
+        assert_ptr_equal(registry_find(registry, "Ku\u0308che"), &registry->projects[0]);
+        assert_ptr_equal(registry_find(registry, "KU\u0308CHE"), &registry->projects[0]);
+        assert_ptr_equal(registry_find(registry, "g\u00e4rten"), &registry->projects[1]);
+        assert_ptr_equal(registry_find(registry, "STRASSE"), &registry->projects[1]);
+        assert_null(registry_find(registry, "Kuche"));
+}
+
+/* What a file has been served with is served on, each by its own name. */
+static void test_names_that_nobody_would_give_now_are_read(void **state) {
+        (void) state;
+        _cleanup_registry_ struct Registry *registry =
+                load("{\"projects\":[{\"id\":\"K\u00fcche\",\"ingest_roots\":[]},"
+                     "{\"id\":\"Ku\u0308che\",\"aliases\":[\" \",\"..\",\"a/b\",\"\u200b\"],"
+                     "\"ingest_roots\":[]}]}");
+
+        assert_ptr_equal(registry_find(registry, "k\u00fcche"), &registry->projects[0]);
+        assert_ptr_equal(registry_find(registry, "ku\u0308che"), &registry->projects[1]);
+        assert_ptr_equal(registry_find(registry, " "), &registry->projects[1]);
+        assert_ptr_equal(registry_find(registry, "\u200b"), &registry->projects[1]);
+}
+
 static void test_known_ids_are_listed_in_order(void **state) {
         (void) state;
         _cleanup_registry_ struct Registry *registry = load(example);
@@ -304,6 +331,8 @@ int main(void) {
                 cmocka_unit_test(test_absent_file_is_enoent_without_a_failure),
                 cmocka_unit_test(test_ids_and_aliases_are_found_in_any_case),
                 cmocka_unit_test(test_known_ids_are_listed_in_order),
+                cmocka_unit_test(test_names_are_found_in_any_composition),
+                cmocka_unit_test(test_names_that_nobody_would_give_now_are_read),
                 cmocka_unit_test(test_names_are_unique_together_without_regard_to_case),
                 cmocka_unit_test(test_wrong_types_name_project_and_field),
                 cmocka_unit_test(test_line_of_a_mistake_is_told),
