@@ -10,7 +10,6 @@
 #include <unicase.h>
 #include <unictype.h>
 #include <uninorm.h>
-#include <unistr.h>
 
 #include "lib/base/utf8.h"
 
@@ -18,6 +17,10 @@
 #define STEMS         4096
 #define STEM_WORD_MAX 24
 #define STEM_WORD_MIN 3
+
+/* Characters that are folded at once, and the most where there is no place to cut. */
+#define PIECE     256
+#define PIECE_MAX 1024
 
 struct Stem {
         char word[STEM_WORD_MAX];
@@ -252,51 +255,55 @@ static int take_ascii(const struct Run *run, const char *text, size_t size) {
         return r;
 }
 
-static int hand_out_characters(const struct Run *run, const uint32_t *c, size_t n) {
-        char buffer[4 * (TERM_SIZE_MAX + 1)];
-        size_t size = 0;
+/* A word as its characters come, of which there may be any number. Where characters are taken two
+ * by two, the one before, which is handed out already, and the last one with its marks. */
+struct Word {
+        char text[2 * (TERM_SIZE_MAX + 3)]; /* each until there is enough for a term */
+        size_t before, size;
+        bool unspaced, han;
+};
 
-        for (size_t i = 0; i < n && size <= TERM_SIZE_MAX; i++)
-                size += utf8_encode(c[i], buffer + size);
-        return hand_out_word(run, buffer, size);
-}
-
-/* The characters, with their marks, one by one and two by two. */
-static int take_unspaced(const struct Run *run, const uint32_t *c, size_t n) {
-        size_t previous = n;
+/* Characters two by two, and one by one those of Han and that which is `alone`. A word of a spaced
+ * script is all one here. */
+static int end_character(const struct Run *run, struct Word *word, bool alone) {
+        size_t size = word->size - word->before;
         int r = 0;
 
-        for (size_t at = 0, next; r == 0 && at < n; at = next) {
-                for (next = at + 1; next < n && is_mark(c[next]);)
-                        next++;
-                if (previous < at)
-                        r = hand_out_characters(run, c + previous, next - previous);
-                if (r == 0 &&
-                        ((run->purpose == ANALYZE_INDEX && is_han(c[at])) ||
-                                (at == 0 && next == n)))
-                        r = hand_out_characters(run, c + at, next - at);
-                previous = at;
-        }
+        if (word->before > 0)
+                r = hand_out_word(run, word->text, word->size);
+        if (r == 0 && (alone || (word->han && run->purpose == ANALYZE_INDEX)))
+                r = hand_out_word(run, word->text + word->before, size);
+        memmove(word->text, word->text + word->before, size);
+        word->before = word->size = size;
         return r;
 }
 
-/* Folded characters: runs of either kind. Joints are between them, and what is no word in the long
- * form of a character that is one ("(1)" of U+2474). */
-static int take_characters(const struct Run *run, const uint32_t *c, size_t n) {
+static int end_word(const struct Run *run, struct Word *word) {
+        int r = word->size > 0 ? end_character(run, word, word->before == 0) : 0;
+
+        word->before = word->size = 0;
+        return r;
+}
+
+/* A folded one. Joints are between words, and what is no word in the long form of a character that
+ * is one ("(1)" of U+2474). */
+static int take_character(const struct Run *run, struct Word *word, uint32_t c) {
         int r = 0;
 
-        for (size_t from = 0, to; r == 0 && from < n; from = to) {
-                bool unspaced = is_unspaced(c[from]);
-
-                to = from + 1;
-                if (!is_word(c[from]))
-                        continue;
-                while (to < n && is_word(c[to]) &&
-                        (is_unspaced(c[to]) == unspaced || is_mark(c[to])))
-                        to++;
-                r = unspaced ? take_unspaced(run, c + from, to - from)
-                             : hand_out_characters(run, c + from, to - from);
+        if (!is_word(c))
+                return end_word(run, word);
+        if (word->size > 0 && !is_mark(c)) {
+                if (is_unspaced(c) != word->unspaced)
+                        r = end_word(run, word);
+                else if (word->unspaced)
+                        r = end_character(run, word, false);
         }
+        if (word->size == 0)
+                word->unspaced = is_unspaced(c);
+        if (word->size == word->before)
+                word->han = is_han(c);
+        if (word->size - word->before < TERM_SIZE_MAX)
+                word->size += utf8_encode(c, word->text + word->size);
         return r;
 }
 
@@ -311,13 +318,12 @@ static size_t strip(uint32_t *c, size_t n) {
         return kept;
 }
 
-static int take_other(const struct Run *run, const char *text, size_t size) {
-        _cleanup_free_ uint32_t *characters = NULL, *folded = NULL, *composed = NULL;
-        size_t n, n_folded, n_composed;
+static int take_piece(
+        const struct Run *run, struct Word *word, const uint32_t *characters, size_t n) {
+        _cleanup_free_ uint32_t *folded = NULL, *composed = NULL;
+        size_t n_folded, n_composed;
+        int r = 0;
 
-        characters = u8_to_u32((const uint8_t *) text, size, NULL, &n);
-        if (!characters)
-                return -ENOMEM;
         folded = u32_casefold(characters, n, NULL, UNINORM_NFKD, NULL, &n_folded);
         if (!folded)
                 return -ENOMEM;
@@ -325,7 +331,46 @@ static int take_other(const struct Run *run, const char *text, size_t size) {
         if (n_folded == 0)
                 return 0;
         composed = u32_normalize(UNINORM_NFC, folded, n_folded, NULL, &n_composed);
-        return composed ? take_characters(run, composed, n_composed) : -ENOMEM;
+        if (!composed)
+                return -ENOMEM;
+        for (size_t i = 0; r == 0 && i < n_composed; i++)
+                r = take_character(run, word, composed[i]);
+        return r;
+}
+
+/* Whether it has nothing to do with what stands before it, in order or composition. Characters that
+ * compose with one before and are no marks are those of Jamo (vowels, finals) and of Kirat Rai. */
+static bool starts_piece(uint32_t c) {
+        ucs4_t parts[UC_DECOMPOSITION_MAX_LENGTH];
+        int tag;
+
+        while (uc_decomposition(c, &tag, parts) > 0)
+                c = parts[0];
+        return !is_mark(c) && !is_dispensable(c) && !is_ignored(c) &&
+                !(c >= 0x1160 && c <= 0x11ff) && c != 0x16d67;
+}
+
+/* Valid UTF-8, folded by pieces: what stands here between two spaces may be a whole file, and 18
+ * times as many characters when folded. */
+static int take_other(const struct Run *run, const char *text, size_t size) {
+        uint32_t characters[PIECE_MAX];
+        struct Word word = { .size = 0 };
+        size_t n = 0;
+        int r = 0;
+
+        for (size_t at = 0; r == 0 && at < size;) {
+                uint32_t c;
+
+                at += utf8_decode(text + at, size - at, &c);
+                if (n == PIECE_MAX || (n >= PIECE && starts_piece(c))) {
+                        r = take_piece(run, &word, characters, n);
+                        n = 0;
+                }
+                characters[n++] = c;
+        }
+        if (r == 0)
+                r = take_piece(run, &word, characters, n);
+        return r == 0 ? end_word(run, &word) : r;
 }
 
 /* The end of the word that starts at `at`; *ret_ascii: there is nothing but ASCII in it. */

@@ -43,7 +43,7 @@ typedef int (*AnalyzerSink)(
         void *userdata, const char *term, size_t size, size_t start, size_t end);
 
 /* All terms in the order of the text, a compound before its parts. Invalid UTF-8 separates words.
- * 0, -ENOMEM, or what the sink returned. */
+ * The memory it takes has a bound, whatever the text. 0, -ENOMEM, or what the sink returned. */
 int analyze(struct Analyzer *analyzer, enum AnalyzerPurpose purpose, const char *text, size_t size,
         AnalyzerSink sink, void *userdata);
 

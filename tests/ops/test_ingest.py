@@ -208,6 +208,10 @@ def test_a_second_run_changes_nothing_on_disk(root, vault, ingest):
     assert after == before
 
 
+def limit_memory():
+    resource.setrlimit(resource.RLIMIT_DATA, (64 << 20, 64 << 20))
+
+
 def test_memory_stays_small_whatever_is_in_the_files(root, run_op):
     if build.sanitizers() != "none":
         pytest.skip("sanitizers take memory of their own")
@@ -216,12 +220,17 @@ def test_memory_stays_small_whatever_is_in_the_files(root, run_op):
             ("items.md", 16, b"- item\n  more\n"), ("prose.md", 16, b"word " * 15 + b"\n"),
             ("headings.md", 2, b"# a\nb\n"), ("lines.txt", 4, b"a\n\n")):
         root.write(f"sources/vault/{name}", (text * ((size << 20) // len(text) + 1))[:size << 20])
-
-    def limit():
-        resource.setrlimit(resource.RLIMIT_DATA, (64 << 20, 64 << 20))
-
-    result = run_op("atocore-ingest", "--json", preexec_fn=limit).expect(0).json
+    result = run_op("atocore-ingest", "--json", preexec_fn=limit_memory).expect(0).json
     assert result["files_indexed"] == 6 and result["errors"] == []
+
+
+def test_memory_stays_small_where_a_character_is_written_out_as_18(root, run_op):
+    if build.sanitizers() != "none":
+        pytest.skip("sanitizers take memory of their own")
+    root.write("sources/vault/code.md", "```\n" + "\ufdfa" * ((16 << 20) // 3 - 3) + "\n```\n")
+    result = run_op("atocore-ingest", "--json", preexec_fn=limit_memory).expect(0).json
+    assert result["files_indexed"] == 1 and result["errors"] == []
+    assert rows(root, "SELECT chunks FROM terms WHERE term = 'الله'") == [(1,)]
 
 
 # Interruptions and refusals.

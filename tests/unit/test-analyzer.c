@@ -14,64 +14,7 @@
 
 #include <cmocka.h>
 
-#include "lib/base/utf8.h"
-
-static struct Analyzer *analyzer;
-
-static int setup(void **state) {
-        (void) state;
-        return analyzer_new(&analyzer);
-}
-
-static int teardown(void **state) {
-        (void) state;
-        analyzer = analyzer_free(analyzer);
-        return 0;
-}
-
-/* Terms with | between them. */
-struct Seen {
-        const char *text;
-        size_t text_size;
-        FILE *terms;
-        size_t n, longest;
-};
-
-static int see(void *userdata, const char *term, size_t size, size_t start, size_t end) {
-        struct Seen *seen = userdata;
-
-        assert_true(size > 0 && size <= TERM_SIZE_MAX);
-        assert_true(start < end && end <= seen->text_size);
-        for (size_t at = 0; at < size;) {
-                uint32_t character;
-                size_t length = utf8_decode(term + at, size - at, &character);
-
-                assert_true(length > 0);
-                at += length;
-        }
-        (void) fprintf(seen->terms, "%s%.*s", seen->n++ > 0 ? "|" : "", (int) size, term);
-        seen->longest = size > seen->longest ? size : seen->longest;
-        return 0;
-}
-
-static char *terms_of(enum AnalyzerPurpose purpose, const char *text, size_t size, size_t *ret_n) {
-        char *terms = NULL;
-        size_t terms_size;
-        struct Seen seen = { text, size, open_memstream(&terms, &terms_size), 0, 0 };
-
-        assert_int_equal(analyze(analyzer, purpose, text, size, see, &seen), 0);
-        assert_int_equal(fclose(seen.terms), 0);
-        if (ret_n)
-                *ret_n = seen.n;
-        return terms;
-}
-
-static void assert_terms_of(enum AnalyzerPurpose purpose, const char *text, const char *expected) {
-        char *terms = terms_of(purpose, text, strlen(text), NULL);
-
-        assert_string_equal(terms, expected);
-        free(terms);
-}
+#include "analyzer-fixture.h"
 
 /* For the index and for a query alike. */
 static void assert_terms(const char *text, const char *expected) {
