@@ -177,11 +177,15 @@ static bool is_han(uint32_t c) {
                 (c >= 0xf900 && c <= 0xfaff) || (c >= 0x20000 && c <= 0x3ffff) || c == 0x3005;
 }
 
+static bool is_hangul(uint32_t c) {
+        return c >= 0xac00 && c <= 0xd7a3;
+}
+
 /* Written without spaces between words, or with particles that belong to none. */
 static bool is_unspaced(uint32_t c) {
         return is_han(c) || (c >= 0x3040 && c <= 0x30ff) || (c >= 0x31f0 && c <= 0x31ff) ||
-                (c >= 0xac00 && c <= 0xd7a3) || (c >= 0x0e00 && c <= 0x0eff) ||
-                (c >= 0x1780 && c <= 0x17ff) || (c >= 0x1000 && c <= 0x109f);
+                is_hangul(c) || (c >= 0x0e00 && c <= 0x0eff) || (c >= 0x1780 && c <= 0x17ff) ||
+                (c >= 0x1000 && c <= 0x109f);
 }
 
 /* A sign on the character before it, which makes no character of its own. */
@@ -189,10 +193,12 @@ static bool is_mark(uint32_t c) {
         return uc_is_general_category_withtable(c, UC_CATEGORY_MASK_M);
 }
 
-/* Marks without which a word is the same word to who looks for it. */
+/* Marks without which a word is the same word to who looks for it; the last ones choose among the
+ * forms of an ideograph or an emoji. */
 static bool is_dispensable(uint32_t c) {
         return (c >= 0x0300 && c <= 0x036f) || (c >= 0x0591 && c <= 0x05c7) || c == 0x0640 ||
-                (c >= 0x064b && c <= 0x065f) || c == 0x0670 || (c >= 0x06d6 && c <= 0x06ed);
+                (c >= 0x064b && c <= 0x065f) || c == 0x0670 || (c >= 0x06d6 && c <= 0x06ed) ||
+                (c >= 0xfe00 && c <= 0xfe0f) || c == 0x20e3 || (c >= 0xe0100 && c <= 0xe01ef);
 }
 
 /* Letters that are written as others where a keyboard or a habit has them not, and that no
@@ -239,13 +245,18 @@ static size_t to_lower(const char *text, size_t size, char buffer[static TERM_SI
         return n;
 }
 
-/* a to z, 0 to 9, and joints with such on both sides. */
+/* a to z, 0 to 9, joints with such on both sides, and maybe signs behind it. */
 static int take_ascii(const struct Run *run, const char *text, size_t size) {
         char buffer[TERM_SIZE_MAX];
-        size_t end = find_joint(text, size, 0);
+        size_t end, whole = size;
         int r = 0;
 
-        if (end < size)
+        while (strchr("#+", text[size - 1]))
+                size--;
+        if (size < whole)
+                r = hand_out(run, buffer, to_lower(text, whole, buffer));
+        end = find_joint(text, size, 0);
+        if (r == 0 && end < size)
                 r = hand_out(run, buffer, to_lower(text, size, buffer));
         for (size_t from = 0; r == 0; from = end + 1, end = find_joint(text, size, from)) {
                 r = hand_out_word(run, buffer, to_lower(text + from, end - from, buffer));
@@ -260,18 +271,19 @@ static int take_ascii(const struct Run *run, const char *text, size_t size) {
 struct Word {
         char text[2 * (TERM_SIZE_MAX + 3)]; /* each until there is enough for a term */
         size_t before, size;
-        bool unspaced, han;
+        bool unspaced;
+        bool single; /* the last one may be a word of its own */
 };
 
-/* Characters two by two, and one by one those of Han and that which is `alone`. A word of a spaced
- * script is all one here. */
+/* Characters two by two, and one by one those that may be words and that which is `alone`. A word
+ * of a spaced script is all one here. */
 static int end_character(const struct Run *run, struct Word *word, bool alone) {
         size_t size = word->size - word->before;
         int r = 0;
 
         if (word->before > 0)
                 r = hand_out_word(run, word->text, word->size);
-        if (r == 0 && (alone || (word->han && run->purpose == ANALYZE_INDEX)))
+        if (r == 0 && (alone || (word->single && run->purpose == ANALYZE_INDEX)))
                 r = hand_out_word(run, word->text + word->before, size);
         memmove(word->text, word->text + word->before, size);
         word->before = word->size = size;
@@ -300,8 +312,9 @@ static int take_character(const struct Run *run, struct Word *word, uint32_t c) 
         }
         if (word->size == 0)
                 word->unspaced = is_unspaced(c);
+        /* A noun of one syllable has its particle behind it. */
         if (word->size == word->before)
-                word->han = is_han(c);
+                word->single = is_han(c) || (is_hangul(c) && word->before == 0);
         if (word->size - word->before < TERM_SIZE_MAX)
                 word->size += utf8_encode(c, word->text + word->size);
         return r;
@@ -333,8 +346,16 @@ static int take_piece(
         composed = u32_normalize(UNINORM_NFC, folded, n_folded, NULL, &n_composed);
         if (!composed)
                 return -ENOMEM;
-        for (size_t i = 0; r == 0 && i < n_composed; i++)
-                r = take_character(run, word, composed[i]);
+        for (size_t i = 0; r == 0 && i < n_composed; i++) {
+                uint32_t c = composed[i];
+
+                if (c == 0x00e6 || c == 0x0153) { /* æ, œ */
+                        r = take_character(run, word, c == 0x00e6 ? 'a' : 'o');
+                        c = 'e';
+                }
+                if (r == 0)
+                        r = take_character(run, word, c);
+        }
         return r;
 }
 
@@ -373,8 +394,19 @@ static int take_other(const struct Run *run, const char *text, size_t size) {
         return r == 0 ? end_word(run, &word) : r;
 }
 
+/* Of what tells C++ and C# from C. */
+static size_t sign_size(const char *text, size_t size) {
+        size_t n = size > 0 && text[0] == '#'                  ? 1
+                : size > 1 && text[0] == '+' && text[1] == '+' ? 2
+                                                               : 0;
+
+        return n == size || !(is_ascii_word((unsigned char) text[n]) || text[n] == text[0]) ? n : 0;
+}
+
 /* The end of the word that starts at `at`; *ret_ascii: there is nothing but ASCII in it. */
 static size_t find_end(const char *text, size_t size, size_t at, bool *ret_ascii) {
+        const size_t start = at;
+        uint32_t last = 0; /* that is no ASCII */
         bool ascii = true;
 
         while (at < size) {
@@ -383,6 +415,10 @@ static size_t find_end(const char *text, size_t size, size_t at, bool *ret_ascii
                 size_t length;
 
                 if (is_ascii_word(c)) {
+                        /* Which is no word of theirs, and may have joints. */
+                        if (is_unspaced(last))
+                                break;
+                        last = 0;
                         at++;
                         continue;
                 }
@@ -394,13 +430,17 @@ static size_t find_end(const char *text, size_t size, size_t at, bool *ret_ascii
                         continue;
                 }
                 length = utf8_decode(text + at, size - at, &character);
-                if (length == 0 || !is_word(character))
+                if (length == 0 || !is_word(character) ||
+                        (ascii && at > start && is_unspaced(character)))
                         break;
                 ascii = false;
+                last = character;
                 at += length;
         }
         *ret_ascii = ascii;
-        return at;
+        return at +
+                (ascii && is_letter((char) (text[at - 1] | 0x20)) ? sign_size(text + at, size - at)
+                                                                  : 0);
 }
 
 static int run_over(struct Run *run, const char *text, size_t size) {

@@ -22,7 +22,7 @@
 
 #include "lib/base/failure.h"
 
-#define SCHEMA_VERSION 3
+#define SCHEMA_VERSION 4
 
 /* schema_migrations[n] takes a database of version n to n + 1; version 0 has no tables. A step that
  * was ever released does not change. */

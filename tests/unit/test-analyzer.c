@@ -41,7 +41,12 @@ static void test_names_and_codes_stay_what_they_are(void **state) {
         assert_terms("foo_bar", "foo_bar|foo|bar");
         assert_terms("p05-interferometer", "p05-interferometer|p05|interferomet");
         assert_terms("a.b-c_d", "a.b-c_d|a|b|c|d");
-        assert_terms("c++ c# .net -v --force", "c|c|net|v|forc");
+        assert_terms("C++ c# .net -v --force", "c++|c|c#|c|net|v|forc");
+        assert_terms("(Foo_C#) g++, x++y #1 A#b c+ 5# C+++ c##",
+                "foo_c#|foo_c|foo|c|g++|g|x|y|1|a|b|c|5|c|c");
+        /* In a text without spaces as well. */
+        assert_terms_of(
+                ANALYZE_QUERY, "版本10.3发布foo_bar的", "版本|10.3|10|3|发布|foo_bar|foo|bar|的");
         assert_terms("3.14 v1.2.3", "3.14|3|14|v1.2.3|v1|2|3");
         assert_terms("end. -start _x_ a--b a..b", "end|start|x|a|b|a|b");
         assert_terms("runnings2", "runnings2");
@@ -72,6 +77,7 @@ static void test_diacritics_do_not_matter(void **state) {
         assert_terms("Łódź smørrebrød Iğdır İstanbul", "lodz|smorrebrod|igdir|istanbul");
         assert_terms("naïve naive", "naiv|naiv");
         assert_terms("ёлка елка", "елка|елка");
+        assert_terms("cœur coeur Ægir ægir", "coeur|coeur|aegir|aegir");
 }
 
 static void test_arabic_is_found_with_and_without_its_signs(void **state) {
@@ -98,7 +104,7 @@ static void test_scripts_without_spaces_become_pairs(void **state) {
         (void) state;
         assert_terms_of(ANALYZE_INDEX, "干涉仪", "干|干涉|涉|涉仪|仪");
         assert_terms_of(ANALYZE_QUERY, "干涉仪", "干涉|涉仪");
-        assert_terms("한국어", "한국|국어");
+        assert_terms_of(ANALYZE_QUERY, "한국어", "한국|국어");
         assert_terms("カメラ", "カメ|メラ");
         assert_terms("ひらがな", "ひら|らが|がな");
         /* A sign belongs to its character. */
@@ -106,9 +112,12 @@ static void test_scripts_without_spaces_become_pairs(void **state) {
         assert_terms("น้ำ", "น\u0e49\u0e4d\u0e32");
         assert_terms_of(
                 ANALYZE_INDEX, "日本語とEnglishの文", "日|日本|本|本語|語|語と|english|の文|文");
-        assert_terms("한국어P05", "한국|국어|p05");
+        assert_terms_of(ANALYZE_QUERY, "한국어P05", "한국|국어|p05");
+        /* The first syllable is a noun, maybe, and what follows its particle. */
+        assert_terms_of(ANALYZE_INDEX, "물은 선물을", "물|물은|선|선물|물을");
+        assert_terms_of(ANALYZE_QUERY, "물", "물");
         /* Composed or not. */
-        assert_terms("\u1112\u1161\u11ab\u1100\u116e\u11a8", "한국");
+        assert_terms_of(ANALYZE_INDEX, "\u1112\u1161\u11ab\u1100\u116e\u11a8", "한|한국");
         assert_terms("か\u3099き", "がき");
 }
 
@@ -130,6 +139,9 @@ static void test_marks_that_nobody_sees_do_not_matter(void **state) {
         assert_terms("می\u200cخواهم", "ميخواهم");
         assert_terms("glass\u200bscale", "glass|scale"); /* the one that ends words */
         assert_terms("\u200e\u200f\u202a\u2066\u2069\ufeff\u00ad", "");
+        /* Which form of an emoji, and of an ideograph. */
+        assert_terms("\u26a0\ufe0fVorsicht 1\ufe0f\u20e3Erstens \u26a0\ufe0f", "vorsicht|1erstens");
+        assert_terms_of(ANALYZE_QUERY, "\u845b\U000e0100\u57ce", "\u845b\u57ce");
 }
 
 static void test_what_is_no_word_separates_words(void **state) {
