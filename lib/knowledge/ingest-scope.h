@@ -11,6 +11,7 @@
 #include "lib/base/operation.h"
 #include "lib/knowledge/batch.h"
 #include "lib/knowledge/converter.h"
+#include "lib/knowledge/moves.h"
 #include "lib/knowledge/unconverted.h"
 
 struct Scope {
@@ -34,6 +35,7 @@ struct Ingest {
         bool allow_mass_removal;
         sqlite3 *db;
         struct Batch *batch;
+        struct Moves *moves; /* what all scopes met so far */
         struct IngestResult *result;
         struct Converters *converters;
         struct Unconverted *unconverted;
@@ -48,8 +50,20 @@ enum IngestScope {
         INGEST_SCOPE_WHOLE_SOURCE,
 };
 
-/* An enum IngestScope, or -errno. Leaves changes in the batch: the caller flushes it.
- * `scope->source` must outlive the batch. */
+struct IngestRun;
+
+/* Reads what is there. What is not is for ingest_scope_remove(), once each scope was read to which
+ * it may have been moved. Leaves changes in the batch: the caller flushes it. `scope->source` must
+ * outlive the batch, `ingest`, `failure` and `scope->subpath` what is returned. */
+int ingest_scope_read(const struct Ingest *ingest, const struct Scope *scope,
+        struct IngestRun **ret_run, struct Failure *failure);
+/* An enum IngestScope, or -errno with the failure given before. */
+int ingest_scope_remove(struct IngestRun *run);
+struct IngestRun *ingest_run_free(struct IngestRun *run);
+DEFINE_POINTER_CLEANUP(struct IngestRun *, ingest_run_free)
+#define _cleanup_ingest_run_ _cleanup_(ingest_run_freep)
+
+/* Both of them. */
 int ingest_scope(const struct Ingest *ingest, const struct Scope *scope, struct Failure *failure);
 
 /* The event of an error in a file. Those in a part are for the caller to tell, once it is certain

@@ -9,6 +9,7 @@
 
 #include "lib/base/lock.h"
 #include "lib/knowledge/ingest-scope.h"
+#include "lib/knowledge/refusal.h"
 #include "lib/knowledge/store.h"
 #include "lib/knowledge/vector-failure.h"
 
@@ -57,8 +58,20 @@ static bool is_covered(
         return false;
 }
 
-static int ingest_projects(const struct Ingest *ingest, const struct Project *const *projects,
-        size_t n_projects, struct Failure *failure) {
+/* The roots of a run that were read, in an array that is long enough for all of them. */
+struct RootRuns {
+        struct IngestRun **runs;
+        size_t n;
+};
+
+static void root_runs_clear(struct RootRuns *runs) {
+        for (size_t i = 0; i < runs->n; i++)
+                (void) ingest_run_free(runs->runs[i]);
+        free(runs->runs);
+}
+
+static int read_roots(const struct Ingest *ingest, const struct Project *const *projects,
+        size_t n_projects, struct RootRuns *runs, struct Failure *failure) {
         for (size_t p = 0; p < n_projects; p++)
                 for (size_t i = 0; i < projects[p]->n_roots; i++) {
                         const struct IngestRoot *root = &projects[p]->roots[i];
@@ -67,11 +80,30 @@ static int ingest_projects(const struct Ingest *ingest, const struct Project *co
 
                         if (is_covered(projects, n_projects, p, i))
                                 continue;
-                        r = ingest_scope(ingest, &scope, failure);
+                        r = ingest_scope_read(ingest, &scope, &runs->runs[runs->n], failure);
                         if (r < 0)
                                 return r;
+                        runs->n++;
                 }
         return 0;
+}
+
+/* All are read before anything is taken for gone: it may have moved from one root to another. */
+static int ingest_projects(const struct Ingest *ingest, const struct Project *const *projects,
+        size_t n_projects, struct Failure *failure) {
+        _cleanup_(root_runs_clear) struct RootRuns runs = { 0 };
+        size_t n_roots = 0;
+        int r;
+
+        for (size_t p = 0; p < n_projects; p++)
+                n_roots += projects[p]->n_roots;
+        runs.runs = calloc(n_roots + 1, sizeof(struct IngestRun *));
+        if (!runs.runs)
+                return failure_out_of_memory(failure);
+        r = read_roots(ingest, projects, n_projects, &runs, failure);
+        for (size_t i = 0; r >= 0 && i < runs.n; i++)
+                r = ingest_scope_remove(runs.runs[i]);
+        return r;
 }
 
 static void unread_clear(struct Unread (*unread)[CONVERSION_COUNT]) {
@@ -160,9 +192,16 @@ static int ingest_parts_of(const struct Ingest *ingest, const char *source,
         const struct Before before = before_parts(ingest);
         int r = INGEST_SCOPE_DONE;
 
-        for (size_t i = 0; i < changes->n && r == INGEST_SCOPE_DONE; i++)
-                if (strcmp(changes->parts[i].source, source) == 0)
+        for (size_t i = 0; i < changes->n && r == INGEST_SCOPE_DONE; i++) {
+                if (strcmp(changes->parts[i].source, source) != 0)
+                        continue;
+                /* What came may be what was missed, which a part does not tell. */
+                r = refusal_stands(ingest->db, source, failure);
+                if (r == 0)
                         r = ingest_part(ingest, &changes->parts[i], failure);
+                else if (r > 0)
+                        r = INGEST_SCOPE_WHOLE_SOURCE;
+        }
         if (r == INGEST_SCOPE_WHOLE_SOURCE)
                 forget_parts(ingest, &before);
         for (size_t i = before.n_errors; i < ingest->result->n_errors; i++)
@@ -249,6 +288,7 @@ static int run(const struct Operation *operation, const struct Selection *select
         _cleanup_batch_ struct Batch *batch = NULL;
         _cleanup_converters_ struct Converters *converters = NULL;
         _cleanup_unconverted_ struct Unconverted *unconverted = NULL;
+        _cleanup_(moves_clear) struct Moves moves = { 0 };
         _cleanup_(unread_clear) struct Unread unread[CONVERSION_COUNT] = { 0 };
         int r;
 
@@ -271,6 +311,7 @@ static int run(const struct Operation *operation, const struct Selection *select
                 .allow_mass_removal = allow_mass_removal,
                 .db = store_database(store),
                 .batch = batch,
+                .moves = &moves,
                 .result = result,
                 .converters = converters,
                 .unconverted = unconverted,

@@ -19,6 +19,9 @@
  * end. Removals are refused, and all absent documents of a scope kept, where the
  * scope is gone or shows no document at all, and where more than half of at least INGEST_MASS_MIN
  * known documents are absent: rather a source that is not mounted than an author who cleaned up.
+ * Absent is not what moved: what a new or changed file of the same source holds that the run met
+ * (moves.h). Such documents are removed in any case. A refusal stands until an ingest of the scope
+ * is not refused (refusal.h).
  */
 
 #include <stdbool.h>

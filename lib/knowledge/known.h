@@ -19,6 +19,7 @@ struct KnownDocument {
         char *path; /* below the source */
         struct Evidence evidence;
         bool present; /* the walk met it, or could not tell that it is gone */
+        bool moved;   /* it is not, but its content was met at another path */
 };
 
 struct KnownDocuments {

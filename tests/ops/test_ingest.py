@@ -306,6 +306,27 @@ def test_an_unmounted_source_keeps_its_documents_until_it_is_said(root, run_op, 
     assert rows(root, "SELECT count(*) FROM documents") == [(0,)]
 
 
+def test_a_directory_that_was_renamed_is_where_it_is_now(root, run_op, ingest):
+    for i in range(120):
+        root.write(f"sources/vault/Notes/{i}.md", f"# {i}\n\ntext {i}\n")
+    ingest()
+    (root.vault / "Notes").rename(root.vault / "Archive")
+    result = run_op("atocore-ingest").expect(0)
+    assert "ingest_removal_refused" not in result.codes
+    assert rows(root, "SELECT count(*), sum(path LIKE 'Archive/%') FROM documents") == [(120, 120)]
+
+
+def test_another_disk_in_the_place_of_a_source_is_refused(root, run_op, ingest):
+    for i in range(120):
+        root.write(f"sources/vault/Notes/{i}.md", f"# {i}\n\ntext {i}\n")
+    ingest()
+    shutil.rmtree(root.vault / "Notes")
+    for i in range(120):
+        root.write(f"sources/vault/Other/{i}.md", f"# {i}\n\nsomething else {i}\n")
+    assert "ingest_removal_refused" in run_op("atocore-ingest").expect(0).codes
+    assert rows(root, "SELECT sum(path LIKE 'Notes/%') FROM documents") == [(120,)]
+
+
 def test_broken_front_matter_is_told_and_the_file_found(root, run_op):
     root.write("sources/vault/a.md", "---\ntags: [open\n---\nfindable\n")
     result = run_op("atocore-ingest").expect(0)

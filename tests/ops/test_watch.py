@@ -131,6 +131,29 @@ def test_a_source_that_is_gone_keeps_its_documents(root, watch, tmp_path):
     watcher.wait_current()
 
 
+def test_the_only_directory_is_renamed(root, watch):
+    for i in range(120):
+        note(root, f"vault/Notes/{i}.md")
+    watcher = watch()
+    watcher.wait_current()
+    (root.vault / "Notes").rename(root.vault / "Archive")
+    watcher.wait_current()
+    assert len(documents(root)) == 120
+    assert "ingest_removal_refused" not in watcher.codes
+
+
+def test_what_was_missed_comes_back_under_another_name(root, watch, tmp_path):
+    for i in range(120):
+        note(root, f"vault/Notes/{i}.md")
+    watcher = watch()
+    watcher.wait_current()
+    (root.vault / "Notes").rename(tmp_path / "outside")
+    watcher.wait_event("ingest_removal_refused")
+    (tmp_path / "outside").rename(root.vault / "Archive")
+    watcher.wait_current()
+    assert len(documents(root)) == 120
+
+
 def test_more_changes_than_the_kernel_keeps(root, watch):
     note(root, "vault/a.md")
     watcher = watch()
