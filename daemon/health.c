@@ -15,6 +15,7 @@
 #include "lib/base/event.h"
 #include "lib/base/json-document.h"
 #include "lib/command/notify.h"
+#include "lib/knowledge/refusal.h"
 #include "lib/knowledge/source.h"
 #include "lib/knowledge/vector-state.h"
 
@@ -105,14 +106,16 @@ static void check_root(
                 set(report, CHECK_SOURCES, true, "%s is empty; is it mounted?", top);
 }
 
-/* A source whose documents are known must be there, whether a project is made of it or not; one
- * that never had any may be for later. */
+/* What an ingest would not remove, and somebody is to decide; and a source whose documents are
+ * known must be there, whether a project is made of it or not. One that never had any may be for
+ * later. */
 static void check_known_sources(struct Worker *worker, struct HealthReport *report) {
         const struct Layout *layout = worker->daemon->layout;
         struct Operation operation = worker_operation(worker);
         _cleanup_store_ struct Store *store = NULL;
+        _cleanup_free_ char *sentence = NULL;
 
-        /* That is told of the database. */
+        /* Of a database that cannot be read, its own check says why. */
         if (store_open(&operation, SQLITE_MODE_READ, &store, NULL) < 0)
                 return;
         for (const char *const *name = layout_source_names; *name; name++) {
@@ -122,6 +125,8 @@ static void check_known_sources(struct Worker *worker, struct HealthReport *repo
                 if (store_has_documents(store, *name, NULL) > 0)
                         check_root(report, layout, &whole);
         }
+        if (refusal_first(store_database(store), &sentence, NULL) >= 0 && sentence)
+                set(report, CHECK_SOURCES, true, "%s", sentence);
 }
 
 /* What the projects are made of, and what documents are known of. */
@@ -135,7 +140,8 @@ static void check_sources(
                 for (size_t i = 0; i < project->n_roots; i++)
                         check_root(report, layout, &project->roots[i]);
         }
-        check_known_sources(worker, report);
+        if (!report->checks[CHECK_DATABASE].degraded)
+                check_known_sources(worker, report);
         if (access(layout->sources, R_OK | X_OK) < 0)
                 set(report, CHECK_SOURCES, true, "Cannot look at %s: %m", layout->sources);
         else

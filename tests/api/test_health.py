@@ -193,6 +193,20 @@ def test_new_installation_misses_no_source(root, daemon, run_op):
     assert health(daemon)["checks"]["sources"]["status"] == "ok"
 
 
+def test_a_removal_that_was_refused_is_told_until_it_is_not(filled, daemon):
+    shutil.move(filled.vault, filled.path / "away")
+    for project in ("p05", "p06"):
+        (filled.vault / "projects" / project).mkdir(parents=True)
+    daemon.post("/ingest").expect(200)
+    detail = wait_for_check(daemon, "sources", "degraded")
+    assert detail.startswith("sources/vault seems to be gone: ")
+    assert "known documents are not there" in detail and "--allow-mass-removal" in detail
+    shutil.rmtree(filled.vault)
+    shutil.move(filled.path / "away", filled.vault)
+    daemon.post("/ingest").expect(200)
+    assert wait_for_check(daemon, "sources", "ok") == "They are there"
+
+
 def test_backup_root_that_is_gone_is_told(filled, daemon):
     assert "no snapshot yet" in wait_for_check(daemon, "backups", "ok")
     shutil.rmtree(filled.backups)
