@@ -58,9 +58,10 @@ struct Jobs {
         bool any_ended;
 };
 
-/* A question waits for nothing but a processor, and more readers than these would only share the
+/* A question waits for little but a processor, and more readers than these would only share the
  * cache; a helper sees to it that a long question does not hold up all. But where servers are asked
- * for vectors, it is them that are waited for. */
+ * for vectors, it is them that are waited for. For cold pages of the disk, and in GET /admin/backup
+ * for the disk of the backups, a reader waits as well: those behind it then wait for the helper. */
 static unsigned readers(const struct Daemon *daemon) {
         const unsigned max = lanes[LANE_READ].max_threads;
         cpu_set_t processors;
@@ -165,7 +166,8 @@ static struct Job *wait_for_job(struct LaneState *lane) {
 }
 
 /* What libraries keep for a thread goes after it returned, before it is joined: nothing of it may
- * be left when the process ends. */
+ * be left when the process ends. `jobs` outlives them all: before it destroys anything jobs_free()
+ * joins the last that ended, which has joined the one before it, and so on. */
 static void end_thread(struct Jobs *jobs) {
         pthread_t previous;
         bool any;
@@ -177,7 +179,7 @@ static void end_thread(struct Jobs *jobs) {
         jobs->any_ended = true;
         jobs->threads--;
         (void) pthread_cond_signal(&jobs->ended);
-        (void) pthread_mutex_unlock(&jobs->mutex); /* from here on it may be gone */
+        (void) pthread_mutex_unlock(&jobs->mutex);
         if (any)
                 (void) pthread_join(previous, NULL);
 }

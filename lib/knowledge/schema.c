@@ -119,8 +119,9 @@ const char *const schema_migrations[SCHEMA_VERSION] = {
               "  data BLOB NOT NULL"
               ") STRICT;",
 
-        /* Other terms are made of the same text. */
-        [3] = "",
+        /* Other chunks and other terms are made of the same file: the next ingest reads all of them,
+         * as if they had changed. */
+        [3] = "UPDATE documents SET digest = '', inode = 0;",
 };
 
 static enum SchemaState classify(int64_t application_id, int64_t version, int64_t entries) {

@@ -124,7 +124,7 @@ def test_limits_are_those_of_the_source():
         return int(re.search(rf"#define {name}\s+(\d+)u?\b", (build.PROJECT / path).read_text())[1])
 
     assert "(1u << 20)" in (DAEMON / "request.h").read_text() and limits["body"] == "1 MiB"
-    assert limits["depth of JSON"] == str(number("daemon/fields.c", "JSON_DEPTH"))
+    assert limits["depth of JSON"] == str(number("daemon/fields.h", "FIELDS_DEPTH_MAX"))
     assert limits["connections"].startswith(
         f"{number('daemon/peers.h', 'PEERS_MAX')}, "
         f"{number('daemon/peers.h', 'PEERS_MAX_PER_ADDRESS')} from")

@@ -10,12 +10,43 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <cmocka.h>
 
 #define DEADLINE_MS 60000
+#define WAKE_MS     5000 /* before it would have woken by itself */
 
-/* A job that says that it began, and waits until it may end. */
+/* How many threads there are is counted where they are started: that one has not begun a job yet
+ * does not say that it is not there. All are started by who submits or relieves. */
+static size_t n_started;
+
+int __real_pthread_create(pthread_t *ret_thread, const pthread_attr_t *attributes,
+        void *(*run)(void *userdata), void *userdata);
+int __wrap_pthread_create(pthread_t *ret_thread, const pthread_attr_t *attributes,
+        void *(*run)(void *userdata), void *userdata);
+
+int __wrap_pthread_create(pthread_t *ret_thread, const pthread_attr_t *attributes,
+        void *(*run)(void *userdata), void *userdata) {
+        n_started++;
+        return __real_pthread_create(ret_thread, attributes, run, userdata);
+}
+
+/* While this is set, nobody wakes: a signal is kept here, where it points to a variable. */
+static pthread_cond_t **kept_signal;
+
+int __real_pthread_cond_signal(pthread_cond_t *condition);
+int __wrap_pthread_cond_signal(pthread_cond_t *condition);
+
+int __wrap_pthread_cond_signal(pthread_cond_t *condition) {
+        if (!kept_signal)
+                return __real_pthread_cond_signal(condition);
+        *kept_signal = condition;
+        return 0;
+}
+
+/* A job that says that it began, and waits until it may end. Not on the stack: a test that fails
+ * leaves threads there. */
 struct Gated {
         struct Job job; /* first */
         sem_t began, may_end;
@@ -31,6 +62,18 @@ static void run_gated(struct Job *job, struct Worker *worker) {
         (void) sem_wait(&gated->may_end);
 }
 
+static void wait_begun_for(struct Gated *gated, unsigned milliseconds) {
+        struct timespec deadline;
+
+        assert_int_equal(clock_gettime(CLOCK_REALTIME, &deadline), 0);
+        deadline.tv_sec += milliseconds / 1000;
+        assert_int_equal(sem_timedwait(&gated->began, &deadline), 0);
+}
+
+static void wait_begun(struct Gated *gated) {
+        wait_begun_for(gated, DEADLINE_MS);
+}
+
 static void gated_init(struct Gated *gated) {
         *gated = (struct Gated){ .job.run = run_gated };
         assert_int_equal(sem_init(&gated->began, 0, 0), 0);
@@ -43,6 +86,7 @@ static struct Daemon the_daemon = { .clock = &the_clock };
 static struct Jobs *new_jobs(void) {
         struct Jobs *jobs = NULL;
 
+        n_started = 0;
         assert_int_equal(jobs_new(&the_daemon, &jobs), 0);
         return jobs;
 }
@@ -62,13 +106,13 @@ static void take(struct Jobs *jobs, size_t n) {
 
 static void test_lanes_do_not_wait_for_each_other(void **state) {
         _cleanup_jobs_ struct Jobs *jobs = new_jobs();
-        struct Gated long_one, short_one;
+        static struct Gated long_one, short_one;
 
         (void) state;
         gated_init(&long_one);
         gated_init(&short_one);
         assert_int_equal(jobs_submit(jobs, LANE_ADMIN, &long_one.job), 0);
-        (void) sem_wait(&long_one.began);
+        wait_begun(&long_one);
         assert_true(jobs_are_in(jobs, LANE_ADMIN));
 
         assert_true(jobs_submit(jobs, LANE_READ, &short_one.job) >= 0);
@@ -82,21 +126,27 @@ static void test_lanes_do_not_wait_for_each_other(void **state) {
         assert_false(jobs_are_in(jobs, LANE_ADMIN));
 }
 
-static void assert_side_by_side(size_t n) {
+static void assert_side_by_side(enum Lane lane, size_t n) {
         _cleanup_jobs_ struct Jobs *jobs = new_jobs();
-        struct Gated gated[5];
+        _cleanup_free_ struct Gated *gated = calloc(5, sizeof *gated);
 
         for (size_t i = 0; i < 5; i++) {
                 gated_init(&gated[i]);
-                assert_true(jobs_submit(jobs, LANE_READ, &gated[i].job) >= 0);
+                assert_true(jobs_submit(jobs, lane, &gated[i].job) >= 0);
         }
+        assert_int_equal(n_started, n);
         for (size_t i = 0; i < n; i++)
-                (void) sem_wait(&gated[i].began); /* all at once, or this hangs */
-        for (size_t i = n; i < 5; i++)
-                assert_int_equal(sem_trywait(&gated[i].began), -1);
+                wait_begun(&gated[i]); /* before any of them may end */
         for (size_t i = 0; i < 5; i++)
                 (void) sem_post(&gated[i].may_end);
         take(jobs, 5);
+}
+
+static void test_lanes_have_their_number_of_threads(void **state) {
+        (void) state;
+        assert_side_by_side(LANE_STATE, 1);
+        assert_side_by_side(LANE_WRITE, 1);
+        assert_side_by_side(LANE_ADMIN, 3);
 }
 
 /* From here to the end of the block, for threads that start there. */
@@ -121,13 +171,13 @@ static void test_readers_work_side_by_side_as_there_are_processors(void **state)
 
         (void) state;
         on_one_processor(&before);
-        assert_side_by_side(1);
+        assert_side_by_side(LANE_READ, 1);
         the_daemon.vectors = (void *) &the_daemon; /* there are some: they are waited for */
-        assert_side_by_side(4);
+        assert_side_by_side(LANE_READ, 4);
         the_daemon.vectors = NULL;
 }
 
-/* Submits one that says nothing of when it may end. */
+/* One that says nothing of when it may end. */
 static void submit_read(struct Jobs *jobs, struct Gated *gated, bool waits) {
         gated_init(gated);
         assert_int_equal(jobs_submit(jobs, LANE_READ, &gated->job), waits);
@@ -140,25 +190,25 @@ static void finish(struct Jobs *jobs, struct Gated *gated) {
 
 static void test_a_long_question_does_not_hold_up_the_others(void **state) {
         cpu_set_t before _cleanup_processors_;
-        struct Gated first, held_up, third, last;
+        static struct Gated first, held_up, third, last;
 
         (void) state;
         on_one_processor(&before);
         _cleanup_jobs_ struct Jobs *jobs = new_jobs();
         submit_read(jobs, &first, true); /* its thread is only on its way */
-        (void) sem_wait(&first.began);
+        wait_begun(&first);
         assert_false(jobs_relieve(jobs)); /* nobody waits */
         submit_read(jobs, &held_up, true);
         submit_read(jobs, &third, true);
-        assert_int_equal(sem_trywait(&held_up.began), -1);
+        assert_int_equal(n_started, 1);
 
         assert_true(jobs_relieve(jobs));
-        (void) sem_wait(&held_up.began); /* or this hangs */
+        wait_begun(&held_up);
         assert_true(jobs_relieve(jobs)); /* the helper itself may be held up as well … */
         assert_true(jobs_relieve(jobs)); /* … and gets no help */
-        assert_int_equal(sem_trywait(&third.began), -1);
+        assert_int_equal(n_started, 2);
         finish(jobs, &held_up);
-        (void) sem_wait(&third.began);
+        wait_begun(&third);
         assert_true(pthread_equal(third.thread, held_up.thread)); /* as nobody else takes any */
         assert_false(pthread_equal(third.thread, first.thread));
         assert_false(jobs_relieve(jobs));
@@ -166,41 +216,61 @@ static void test_a_long_question_does_not_hold_up_the_others(void **state) {
 
         submit_read(jobs, &last, true);
         finish(jobs, &first);
-        (void) sem_wait(&last.began);
+        wait_begun(&last);
         assert_true(pthread_equal(last.thread, first.thread));
         finish(jobs, &last);
+        assert_int_equal(n_started, 2);
 }
 
-static void test_a_helper_ends_when_those_it_helps_go_on(void **state) {
+static void test_a_lane_is_helped_as_often_as_it_is_held_up(void **state) {
         cpu_set_t before _cleanup_processors_;
-        struct Gated first, second, third, fourth;
+        static struct Gated first, held_up;
 
         (void) state;
         on_one_processor(&before);
         _cleanup_jobs_ struct Jobs *jobs = new_jobs();
         submit_read(jobs, &first, true);
-        (void) sem_wait(&first.began);
+        wait_begun(&first);
+        for (size_t helpers = 1; helpers <= 3; helpers++) {
+                submit_read(jobs, &held_up, true);
+                assert_true(jobs_relieve(jobs)); /* one was begun since the last time */
+                (void) jobs_relieve(jobs);
+                assert_int_equal(n_started, 1 + helpers);
+                wait_begun(&held_up);
+                finish(jobs, &held_up); /* nothing is left to the helper: it ends */
+        }
+        finish(jobs, &first);
+}
+
+static void test_a_helper_ends_when_those_it_helps_go_on(void **state) {
+        cpu_set_t before _cleanup_processors_;
+        static struct Gated first, second, third, fourth;
+
+        (void) state;
+        on_one_processor(&before);
+        _cleanup_jobs_ struct Jobs *jobs = new_jobs();
+        submit_read(jobs, &first, true);
+        wait_begun(&first);
         submit_read(jobs, &second, true);
         assert_true(jobs_relieve(jobs));
         assert_true(jobs_relieve(jobs));
-        (void) sem_wait(&second.began);
+        wait_begun(&second);
 
         submit_read(jobs, &third, true);
         submit_read(jobs, &fourth, true);
         finish(jobs, &first);
-        (void) sem_wait(&third.began);
+        wait_begun(&third);
         assert_true(pthread_equal(third.thread, first.thread));
         finish(jobs, &second);
-        assert_int_equal(sem_trywait(&fourth.began), -1);
         finish(jobs, &third);
-        (void) sem_wait(&fourth.began);
+        wait_begun(&fourth);
         assert_true(pthread_equal(fourth.thread, first.thread));
         finish(jobs, &fourth);
 }
 
 static void test_who_goes_on_needs_no_help(void **state) {
         cpu_set_t before _cleanup_processors_;
-        struct Gated gated[4];
+        static struct Gated gated[4];
 
         (void) state;
         on_one_processor(&before);
@@ -208,33 +278,34 @@ static void test_who_goes_on_needs_no_help(void **state) {
         for (size_t i = 0; i < 4; i++)
                 submit_read(jobs, &gated[i], true);
         for (size_t i = 0; i < 4; i++) {
-                (void) sem_wait(&gated[i].began);
+                wait_begun(&gated[i]);
                 assert_int_equal(jobs_relieve(jobs), i < 3);
                 assert_true(pthread_equal(gated[i].thread, gated[0].thread));
                 finish(jobs, &gated[i]);
         }
+        assert_int_equal(n_started, 1);
 }
 
 static void test_only_readers_are_relieved(void **state) {
         _cleanup_jobs_ struct Jobs *jobs = new_jobs();
-        struct Gated first, second;
+        static struct Gated first, second;
 
         (void) state;
         gated_init(&first);
         gated_init(&second);
         assert_int_equal(jobs_submit(jobs, LANE_WRITE, &first.job), 0);
-        (void) sem_wait(&first.began);
+        wait_begun(&first);
         assert_int_equal(jobs_submit(jobs, LANE_WRITE, &second.job), 0);
         assert_false(jobs_relieve(jobs));
         assert_false(jobs_relieve(jobs));
-        assert_int_equal(sem_trywait(&second.began), -1);
+        assert_int_equal(n_started, 1);
         finish(jobs, &first);
         finish(jobs, &second);
 }
 
 static void test_there_is_one_writer_and_it_keeps_the_order(void **state) {
         _cleanup_jobs_ struct Jobs *jobs = new_jobs();
-        struct Gated gated[3];
+        static struct Gated gated[3];
 
         (void) state;
         for (size_t i = 0; i < 3; i++) {
@@ -242,13 +313,56 @@ static void test_there_is_one_writer_and_it_keeps_the_order(void **state) {
                 assert_int_equal(jobs_submit(jobs, LANE_WRITE, &gated[i].job), 0);
         }
         for (size_t i = 0; i < 3; i++) {
-                (void) sem_wait(&gated[i].began);
-                for (size_t later = i + 1; later < 3; later++)
-                        assert_int_equal(sem_trywait(&gated[later].began), -1);
+                wait_begun(&gated[i]);
                 assert_true(pthread_equal(gated[i].thread, gated[0].thread));
                 (void) sem_post(&gated[i].may_end);
         }
         take(jobs, 3);
+        assert_int_equal(n_started, 1);
+}
+
+/* Whose job was taken waits for the next one by then: it says that it is done under the mutex, and
+ * lets go of that where it waits. */
+static void do_one(struct Jobs *jobs, enum Lane lane) {
+        static struct Gated gated;
+
+        gated_init(&gated);
+        assert_true(jobs_submit(jobs, lane, &gated.job) >= 0);
+        wait_begun_for(&gated, WAKE_MS);
+        finish(jobs, &gated);
+}
+
+static void test_a_thread_that_has_nothing_to_do_is_woken(void **state) {
+        _cleanup_jobs_ struct Jobs *jobs = new_jobs();
+
+        (void) state;
+        for (size_t i = 0; i < 4; i++)
+                do_one(jobs, LANE_WRITE);
+        assert_int_equal(n_started, 1);
+}
+
+/* One thread is about to wake, and may only do one of them. */
+static void test_two_jobs_for_one_that_wakes_are_done_side_by_side(void **state) {
+        pthread_cond_t *signal = NULL;
+        static struct Gated gated[2];
+
+        (void) state;
+        the_daemon.vectors = (void *) &the_daemon;
+        _cleanup_jobs_ struct Jobs *jobs = new_jobs();
+        the_daemon.vectors = NULL;
+        do_one(jobs, LANE_READ);
+        kept_signal = &signal;
+        submit_read(jobs, &gated[0], false);
+        assert_int_equal(n_started, 1);
+        submit_read(jobs, &gated[1], true);
+        kept_signal = NULL;
+        assert_non_null(signal);
+        (void) pthread_cond_signal(signal);
+        assert_int_equal(n_started, 2);
+        for (size_t i = 0; i < 2; i++)
+                wait_begun(&gated[i]);
+        for (size_t i = 0; i < 2; i++)
+                finish(jobs, &gated[i]);
 }
 
 static void test_full_queue_says_so_at_once(void **state) {
@@ -303,12 +417,16 @@ static void test_many_jobs_are_each_done_once(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_lanes_do_not_wait_for_each_other),
+                cmocka_unit_test(test_lanes_have_their_number_of_threads),
                 cmocka_unit_test(test_readers_work_side_by_side_as_there_are_processors),
                 cmocka_unit_test(test_a_long_question_does_not_hold_up_the_others),
+                cmocka_unit_test(test_a_lane_is_helped_as_often_as_it_is_held_up),
                 cmocka_unit_test(test_a_helper_ends_when_those_it_helps_go_on),
                 cmocka_unit_test(test_who_goes_on_needs_no_help),
                 cmocka_unit_test(test_only_readers_are_relieved),
                 cmocka_unit_test(test_there_is_one_writer_and_it_keeps_the_order),
+                cmocka_unit_test(test_a_thread_that_has_nothing_to_do_is_woken),
+                cmocka_unit_test(test_two_jobs_for_one_that_wakes_are_done_side_by_side),
                 cmocka_unit_test(test_full_queue_says_so_at_once),
                 cmocka_unit_test(test_many_jobs_are_each_done_once),
         };

@@ -309,6 +309,10 @@ static void test_a_database_of_the_second_version_gets_the_index_of_a_new_one(vo
 
         _cleanup_sqlite_ sqlite3 *db = create_second_version(f);
         assert_success(f, schema_migrate(db, &f->failure));
+        /* And all files are read again. */
+        assert_int_equal(
+                query(f, db, "SELECT count(*) FROM documents WHERE digest = '' AND inode = 0"),
+                query(f, db, "SELECT count(*) FROM documents"));
         assert_int_equal(inspect(f, db), SCHEMA_CURRENT);
         migrated = index_dump(db);
         assert_string_equal(migrated, expected);
