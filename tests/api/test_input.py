@@ -23,7 +23,8 @@ def test_malformed_json_is_400(daemon, path, body):
 
 
 def test_field_that_is_given_twice_is_named(daemon):
-    document = problem(daemon.post("/query", '{"prompt":"a",\n"prompt":"b"}'), 400, "json_malformed")
+    answer = daemon.post("/query", '{"prompt":"a",\n"prompt":"b"}')
+    document = problem(answer, 400, "json_malformed")
     assert 'line 2: the field "prompt" is given twice' in document["detail"]
 
 
