@@ -119,8 +119,8 @@ const char *const schema_migrations[SCHEMA_VERSION] = {
               "  data BLOB NOT NULL"
               ") STRICT;",
 
-        /* Other chunks and other terms are made of the same file: the next ingest reads all of them,
-         * as if they had changed. */
+        /* Other chunks and other terms are made of the same file: the next ingest reads all of
+         * them, as if they had changed. */
         [3] = "UPDATE documents SET digest = '', inode = 0;",
 };
 
