@@ -13,7 +13,7 @@ NOTES = {
     "zh": "# 干涉仪\n\n我们用激光干涉仪测量镜面的平整度，误差小于十纳米。\n",
     "zh-hant": "# 圖書館\n\n臺北的圖書館每天開放到晚上九點。\n",
     "ja": "# 望遠鏡の調整\n\n副鏡の光軸をレーザーで合わせる。コーヒーを飲みながら。\n",
-    "ko": "# 망원경\n\n오늘은 반사경을 깨끗하게 닦았습니다. 날씨가 맑았다.\n",
+    "ko": "# 망원경\n\n오늘은 반사경을 깨끗하게 닦았습니다. 날씨가 맑았다. 물은 백도에서 끓는다.\n",
     "th": "# กล้องโทรทรรศน์\n\nเราวัดความเรียบของกระจกด้วยเลเซอร์ทุกวันจันทร์\n",
     "ar": "# المرصد\n\nكَتَبَ المُهَنْدِسُ تقريرًا عن مدرسة البصريات في القاهرة.\n",
     "fa": "# آزمایشگاه\n\nما می‌خواهیم آینه را تمیز کنیم.\n",
@@ -31,7 +31,7 @@ ASKED = [
     ("zh", ["干涉仪", "激光干涉", "镜面平整度", "怎么测量平整度？", "误差", "纳"]),
     ("zh-hant", ["圖書館", "臺北", "晚上九點"]),
     ("ja", ["望遠鏡", "光軸", "レーザー", "ﾚｰｻﾞｰ", "副鏡の光軸を合わせる", "ｺｰﾋｰ", "軸"]),
-    ("ko", ["망원경", "반사경", "반사경을 닦았습니다", unicodedata.normalize("NFD", "날씨")]),
+    ("ko", ["망원경", "반사경", "반사경을 닦았습니다", "물", "물 온도", unicodedata.normalize("NFD", "날씨")]),
     ("th", ["กล้องโทรทรรศน์", "ความเรียบ", "กระจก", "วันจันทร์"]),
     ("ar", ["المرصد", "كتب", "المهندس", "مدرسه", "مُدَرِّسة", "القـاهـرة", "ﺍﻟﻘﺎﻫﺮﺓ"]),
     ("fa", ["آزمایشگاه", "می‌خواهیم", "میخواهیم", "ازمايشگاه", "آینه"]),
@@ -103,7 +103,21 @@ def test_a_note_of_several_languages_is_found_by_each(root, run_op, start_daemon
             "sources/vault/p05-日本語.md"], prompt
 
 
-NOTHING = ["?!...", "—–…“”", "。、！？", "😀", "👩‍👩‍👧 🇩🇪", "\u200b", "\u200e\u200f\u202e",
+def test_names_with_signs_are_told_apart(root, run_op, start_daemon):
+    for name, text in (("plans", "Option c, point C, and so on to C."), ("cpp", "Written in C++."),
+                       ("sharp", "Written in C#, not in C."), ("release", "版本10.3发布了。"),
+                       ("numbers", "From 3 to 10, page 3, 10 of 10."), ("heart", "Le cœur bat."),
+                       ("lift", "⚠️Vorsicht beim Heben, 1️⃣Erstens.")):
+        root.write(f"sources/vault/{name}.md", text + "\n")
+    run_op("atocore-ingest").expect(0)
+    daemon = start_daemon()
+    for prompt, name in (("C++", "cpp"), ("c#", "sharp"), ("10.3", "release"), ("coeur", "heart"),
+                         ("Vorsicht", "lift"), ("⚠️ Vorsicht", "lift"), ("heben", "lift")):
+        assert found(daemon, prompt)[0] == f"{name}.md", prompt
+    assert found(daemon, "⚠️ ☎️") == []
+
+
+NOTHING = ["?!...", "—–…“”", "。、！？", "😀", "⚠️ ☎️", "👩‍👩‍👧 🇩🇪", "\u200b", "\u200e\u200f\u202e",
            "\ufeff", "\u2066\u2069", "\u0301", "* ^ \" ( ) : -", "--", "\t\n", "\u3000",
            "\ue000", "\U0010fffd", "\x01\x7f"]
 
