@@ -7,14 +7,17 @@
  *
  * Words are letters, marks and digits (Unicode general categories L, M and N). Case, width and
  * compatibility forms are folded (NFKC_Casefold), and so are the diacritics of scripts that can be
- * written without them (Latin, Greek, Cyrillic, Hebrew, Arabic).
+ * written without them (Latin, Greek, Cyrillic, Hebrew, Arabic), and what chooses among the forms
+ * of an ideograph or an emoji. æ and œ are two letters.
  *
  * - a word of a to z is reduced to its stem: Snowball English, https://snowballstem.org
  * - names and codes stay what they are: what bears a digit is not stemmed, and what is joined by
- *   "_", "." or "-" (`foo_bar`, `atocore.db`, `p05-interferometer`) is a term beside its parts
+ *   "_", "." or "-" (`foo_bar`, `atocore.db`, `p05-interferometer`) is a term beside its parts; so
+ *   is a letter with "#" or "++" behind it (`C#`, `C++`)
  * - scripts without spaces (Han, Kana, Hangul, Thai, Lao, Khmer, Myanmar) become pairs of
- *   neighbouring characters, and in the index single ones of Han too: a known way to find words
- *   without knowing them (Lucene's CJKAnalyzer does the same)
+ *   neighbouring characters, and in the index single ones of Han too, and the first syllable of a
+ *   Korean word, which may be a noun before its particle: a known way to find words without knowing
+ *   them (Lucene's CJKAnalyzer does the same). Words of a to z in such a text are words there, too
  */
 
 #include <stddef.h>
