@@ -231,10 +231,11 @@ def test_memory_stays_small_whatever_is_in_the_files(root, run_op):
 def test_memory_stays_small_where_a_character_is_written_out_as_18(root, run_op):
     if build.sanitizers() != "none":
         pytest.skip("sanitizers take memory of their own")
-    root.write("sources/vault/code.md", "```\n" + "\ufdfa" * ((16 << 20) // 3 - 3) + "\n```\n")
+    root.write("sources/vault/code.md", "```\n" + "\ufdfa" * ((4 << 20) // 3 - 3) + "\n```\n")
     result = run_op("atocore-ingest", "--json", preexec_fn=limit_memory).expect(0).json
     assert result["files_indexed"] == 1 and result["errors"] == []
-    assert rows(root, "SELECT chunks FROM terms WHERE term = 'الله'") == [(1,)]
+    [(chunks,)] = rows(root, "SELECT chunks FROM terms WHERE term = 'الله'")
+    assert chunks > 1000
 
 
 # Interruptions and refusals.
