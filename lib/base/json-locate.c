@@ -38,29 +38,32 @@ static const char *skip_value(const char *p) {
         return p;
 }
 
+/* What a string with escapes says, quotes included; NULL: memory ran out. The caller puts it. */
+static json_object *read_escaped(const char *begin, size_t size) {
+        _cleanup_free_ char *quoted = strndup(begin, size);
+
+        return quoted ? json_tokener_parse(quoted) : NULL;
+}
+
 /* The key from `begin` to `end`, quotes included, as a string; caller frees. */
 static char *unquote(const char *begin, const char *end) {
         _cleanup_json_ json_object *string = NULL;
-        _cleanup_free_ char *quoted = NULL;
         size_t size = (size_t) (end - begin);
 
         if (!memchr(begin, '\\', size))
                 return strndup(begin + 1, size - 2);
-        quoted = strndup(begin, size);
-        string = quoted ? json_tokener_parse(quoted) : NULL;
+        string = read_escaped(begin, size);
         return string ? strdup(json_object_get_string(string)) : NULL;
 }
 
 /* The string from `begin` to `end`, quotes included, is `name`. */
 static bool is_named(const char *begin, const char *end, const char *name, size_t length) {
         _cleanup_json_ json_object *string = NULL;
-        _cleanup_free_ char *quoted = NULL;
         size_t size = (size_t) (end - begin);
 
         if (!memchr(begin, '\\', size))
                 return size == length + 2 && memcmp(begin + 1, name, length) == 0;
-        quoted = strndup(begin, size);
-        string = quoted ? json_tokener_parse(quoted) : NULL;
+        string = read_escaped(begin, size);
         return string && (size_t) json_object_get_string_len(string) == length &&
                 memcmp(json_object_get_string(string), name, length) == 0;
 }
