@@ -97,9 +97,22 @@ static int find(struct Worker *worker, struct Question *question, struct Respons
         question->retrieval = retrieval_free(question->retrieval);
         r = hybrid_retrieve(&operation, worker->daemon->vectors, store, question->project,
                 question->prompt, (size_t) question->top_k, &question->retrieval, &failure);
-        if (r >= 0 && question->explain)
-                r = retrieve_explain(store, question->project, question->prompt,
-                        (size_t) question->top_k, question->retrieval, &failure);
+        return r < 0 ? response_failure(response, &failure) : 0;
+}
+
+/* What was found and is answered, where that was asked for. */
+static int explain(struct Worker *worker, struct Question *question, struct Response *response) {
+        _cleanup_failure_ struct Failure failure = { 0 };
+        struct Store *store;
+        int r;
+
+        if (!question->explain)
+                return 0;
+        r = worker_store(worker, &store, response);
+        if (r < 0)
+                return r;
+        r = retrieve_explain(store, question->project, question->prompt, (size_t) question->top_k,
+                question->retrieval, &failure);
         return r < 0 ? response_failure(response, &failure) : 0;
 }
 
@@ -288,7 +301,8 @@ void handle_query(struct Worker *worker, const struct Request *request, struct R
         _cleanup_(question_clear) struct Question question = { 0 };
         json_object *object;
 
-        if (ask(worker, request, &question, response) < 0 || find(worker, &question, response) < 0)
+        if (ask(worker, request, &question, response) < 0 ||
+                find(worker, &question, response) < 0 || explain(worker, &question, response) < 0)
                 return;
         object = json_object_new_object();
         if (object) {
@@ -306,7 +320,8 @@ void handle_context_build(
         json_object *object;
 
         if (ask(worker, request, &question, response) < 0 ||
-                build(worker, &question, &pack, response) < 0)
+                build(worker, &question, &pack, response) < 0 ||
+                explain(worker, &question, response) < 0)
                 return;
         object = json_object_new_object();
         if (object) {
