@@ -106,27 +106,38 @@ static void check_root(
                 set(report, CHECK_SOURCES, true, "%s is empty; is it mounted?", top);
 }
 
-/* What an ingest would not remove, and somebody is to decide; and a source whose documents are
- * known must be there, whether a project is made of it or not. One that never had any may be for
- * later. */
-static void check_known_sources(struct Worker *worker, struct HealthReport *report) {
-        const struct Layout *layout = worker->daemon->layout;
+/* Which of layout_source_names have documents, a bit each, and the removal that an ingest refused,
+ * or NULL. Not with the sources in view: a mount that hangs would hold the store, and a restore. */
+static void read_known(struct Worker *worker, unsigned *ret_sources, char **ret_refusal) {
         struct Operation operation = worker_operation(worker);
         _cleanup_store_ struct Store *store = NULL;
-        _cleanup_free_ char *sentence = NULL;
 
         /* Of a database that cannot be read, its own check says why. */
         if (store_open(&operation, SQLITE_MODE_READ, &store, NULL) < 0)
                 return;
-        for (const char *const *name = layout_source_names; *name; name++) {
-                const struct IngestRoot whole = { .source = (char *) *name,
+        for (size_t i = 0; layout_source_names[i]; i++)
+                if (store_has_documents(store, layout_source_names[i], NULL) > 0)
+                        *ret_sources |= 1u << i;
+        (void) refusal_first(store_database(store), ret_refusal, NULL);
+}
+
+/* What an ingest would not remove, and somebody is to decide; and a source whose documents are
+ * known must be there, whether a project is made of it or not. One that never had any may be for
+ * later. */
+static void check_known_sources(struct Worker *worker, struct HealthReport *report) {
+        _cleanup_free_ char *refusal = NULL;
+        unsigned known = 0;
+
+        read_known(worker, &known, &refusal);
+        for (size_t i = 0; layout_source_names[i]; i++) {
+                const struct IngestRoot whole = { .source = (char *) layout_source_names[i],
                         .subpath = (char *) "" };
 
-                if (store_has_documents(store, *name, NULL) > 0)
-                        check_root(report, layout, &whole);
+                if (known >> i & 1)
+                        check_root(report, worker->daemon->layout, &whole);
         }
-        if (refusal_first(store_database(store), &sentence, NULL) >= 0 && sentence)
-                set(report, CHECK_SOURCES, true, "%s", sentence);
+        if (refusal)
+                set(report, CHECK_SOURCES, true, "%s", refusal);
 }
 
 /* What the projects are made of, and what documents are known of. */
